@@ -1,0 +1,96 @@
+"""AlexNet in TensorFlow's graph mode, with the BVLC weights.
+
+    x = tf.placeholder(tf.float32, (None, 227, 227, 3))
+    probs = AlexNet(x)
+    sess = tf.Session()
+    sess.run(tf.global_variables_initializer())
+    sess.run(probs, feed_dict={x: images})
+
+The network: A. Krizhevsky, I. Sutskever, G. Hinton, "ImageNet Classification with Deep
+Convolutional Neural Networks", NIPS 2012; as trained by the Berkeley Vision and Learning
+Center (Caffe's bvlc_alexnet, which normalises before it pools, as the paper does). It
+differs from Caffe's in one place, as the course's network does: conv1 is SAME where
+Caffe's is VALID, so that its output is 57x57 and not 55x55, and pool1's 28x28, not 27x27.
+"""
+from data.files import find
+from data.reading import SHAPES, read_weights
+from data.tf1 import tf
+
+
+def variable(array, name):
+    """A variable that starts as `array`, which stays out of the graph.
+
+    The initial value is an op that fetches the array from NumPy when the initializer
+    runs; as a constant it would be copied into the graph, 244 MB for all of AlexNet.
+    """
+
+    def initial_value():
+        value = tf.numpy_function(lambda: array, [], tf.float32)
+        return tf.ensure_shape(value, array.shape)
+
+    return tf.Variable(initial_value, name=name)
+
+
+def conv(bottom, name, layers, stride=1, groups=1):
+    """Rectified convolution; in `groups`, each sees its own share of the channels."""
+    W, b = layers[name]
+    parts = zip(tf.split(bottom, groups, axis=3), tf.split(W, groups, axis=3))
+    parts = [tf.nn.conv2d(part, kernel, stride, "SAME") for part, kernel in parts]
+    return tf.nn.relu(tf.nn.bias_add(tf.concat(parts, axis=3), b), name=name)
+
+
+def lrn(bottom, name):
+    """Local response normalisation over 5 channels, with the constants of bvlc_alexnet.
+
+    Caffe's alpha, 1e-4, is divided by the 5 channels; TensorFlow's is not: 2e-5.
+    """
+    return tf.nn.lrn(bottom, depth_radius=2, bias=1.0, alpha=2e-5, beta=0.75, name=name)
+
+
+def max_pool(bottom, name):
+    """3x3 max-pooling with stride 2: the windows overlap."""
+    return tf.nn.max_pool2d(bottom, 3, 2, "VALID", name=name)
+
+
+def dense(bottom, name, layers):
+    """Rectified fully connected layer."""
+    W, b = layers[name]
+    return tf.nn.relu(tf.nn.xw_plus_b(bottom, W, b), name=name)
+
+
+def AlexNet(features, feature_extract=False, weights=None):
+    """Build AlexNet on `features`; each layer's output tensor bears the layer's name.
+
+    features: float32 (N, 227, 227, 3), RGB 0 to 255, each image minus its own mean
+    feature_extract: stop at fc7, without fc8; the file's fc8 is not looked at then
+    weights: path of a weights file, or its content {layer: [W, b]}; without it the
+        lab's bvlc-alexnet.npy, or its stand-in where that is missing
+    Returns the softmax probabilities (N, 1000), as many classes as fc8 has; with
+    `feature_extract` the rectified fc7 (N, 4096).
+    Raises data.files.LabError when the weights file is bad.
+    """
+    names = [name for name in SHAPES if name != "fc8" or not feature_extract]
+    if not isinstance(weights, dict):
+        weights = read_weights(weights or find("bvlc-alexnet.npy"), names)
+    layers = {
+        name: [variable(weights[name][0], name + "/weights"),
+               variable(weights[name][1], name + "/biases")]
+        for name in names
+    }
+
+    conv1 = conv(features, "conv1", layers, stride=4)  # (N, 57, 57, 96)
+    norm1 = lrn(conv1, "norm1")
+    pool1 = max_pool(norm1, "pool1")  # (N, 28, 28, 96)
+    conv2 = conv(pool1, "conv2", layers, groups=2)  # (N, 28, 28, 256)
+    norm2 = lrn(conv2, "norm2")
+    pool2 = max_pool(norm2, "pool2")  # (N, 13, 13, 256)
+    conv3 = conv(pool2, "conv3", layers)  # (N, 13, 13, 384)
+    conv4 = conv(conv3, "conv4", layers, groups=2)  # (N, 13, 13, 384)
+    conv5 = conv(conv4, "conv5", layers, groups=2)  # (N, 13, 13, 256)
+    pool5 = max_pool(conv5, "pool5")  # (N, 6, 6, 256)
+    fc6 = dense(tf.reshape(pool5, (-1, 9216)), "fc6", layers)  # (N, 4096)
+    fc7 = dense(fc6, "fc7", layers)  # (N, 4096)
+    if feature_extract:
+        return fc7
+    fc8 = tf.nn.xw_plus_b(fc7, *layers["fc8"], name="fc8")  # (N, 1000): logits
+    return tf.nn.softmax(fc8, name="probs")
