@@ -13,7 +13,7 @@ differs from Caffe's in one place, as the course's network does: conv1 is SAME w
 Caffe's is VALID, so that its output is 57x57 and not 55x55, and pool1's 28x28, not 27x27.
 """
 from data.files import find
-from data.reading import SHAPES, read_weights
+from data.reading import BACKBONE, SHAPES, read_weights
 from data.tf1 import tf
 
 
@@ -69,7 +69,7 @@ def AlexNet(features, feature_extract=False, weights=None):
     `feature_extract` the rectified fc7 (N, 4096).
     Raises data.files.LabError when the weights file is bad.
     """
-    names = [name for name in SHAPES if name != "fc8" or not feature_extract]
+    names = BACKBONE if feature_extract else tuple(SHAPES)
     if not isinstance(weights, dict):
         weights = read_weights(weights or find("bvlc-alexnet.npy"), names)
     layers = {

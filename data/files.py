@@ -25,6 +25,28 @@ class Parser(argparse.ArgumentParser):
         raise LabError(f"{message}; see --help")
 
 
+def at_least(low):
+    """An argument type: whole numbers from `low` on."""
+
+    def whole_number(text):
+        if not text.lstrip("+").isdecimal() or int(text) < low:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {low} on")
+        return int(text)
+
+    return whole_number
+
+
+def positive(text):
+    """An argument type: finite numbers above zero."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above zero")
+    return number
+
+
 def run_script(main):
     """Call `main`; bad input ends in one line on stderr and exit status 2, no traceback."""
     script = Path(sys.argv[0]).name

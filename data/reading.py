@@ -24,6 +24,7 @@ SHAPES = {
     "fc7": (4096, 4096),
     "fc8": (4096, None),
 }
+BACKBONE = tuple(name for name in SHAPES if name != "fc8")
 SIGN_CLASSES = 43
 
 

@@ -1,0 +1,115 @@
+"""Bottleneck features: fc7 of every image, computed once and kept on disk.
+
+The frozen network gives the same fc7 for the same image in every epoch, so one pass over
+the images is enough. The cache is an ordinary NumPy file, (images, 4096) float32, with a
+check sum of 4 bytes behind it; rows are read as they are needed, so that memory does not
+grow with the number of images.
+"""
+import hashlib
+import os
+import shutil
+import zlib
+
+import numpy as np
+
+from data.files import DATA, LabError
+from data.progress import Progress
+from data.tf1 import tf
+
+BATCH = 32  # images in one run of the frozen network; larger is not faster on CPUs
+ROW = 4096 * 4  # bytes
+
+
+def cache_path(images, weights, fc7):
+    """Where the features of `images` are cached: a path that depends on all they depend on.
+
+    images: uint8 (N, 32, 32, 3); weights: {layer: [W, b]}; fc7: the tensor, whose graph
+    holds the steps from the pixels on, the resizing among them.
+    """
+    key = hashlib.sha256(np.ascontiguousarray(images))
+    for name in sorted(weights):
+        for array in weights[name]:
+            key.update(np.ascontiguousarray(array))
+    steps = tf.graph_util.extract_sub_graph(fc7.graph.as_graph_def(), [fc7.op.name])
+    key.update(steps.SerializeToString(deterministic=True))
+    return DATA / "cache" / f"fc7-{key.hexdigest()[:20]}.npy"
+
+
+def make_header(count):
+    """The first bytes of a NumPy file of shape (count, 4096) and dtype float32."""
+    fields = f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({count}, 4096), }}"
+    return b"\x93NUMPY\x01\x00\x76\x00" + fields.encode().ljust(117) + b"\n"
+
+
+def check_sum(path, size):
+    """CRC-32 of the name of `path` and of its first `size` bytes, as 4 bytes."""
+    crc = zlib.crc32(path.stem.encode())
+    with open(path, "rb") as file:
+        for start in range(0, size, 1 << 20):
+            crc = zlib.crc32(file.read(min(1 << 20, size - start)), crc)
+    return crc.to_bytes(4, "little")
+
+
+def is_complete(path, header, size):
+    """Whether `path` is a whole and undamaged cache of `size` bytes and a check sum."""
+    if not path.exists() or path.stat().st_size != size + 4:
+        return False
+    with open(path, "rb") as file:
+        if file.read(len(header)) != header:
+            return False
+        file.seek(size)
+        return file.read() == check_sum(path, size)
+
+
+def compute(path, images, extract):
+    """Fill the cache `path` with `extract(batch of images)`, where it is not complete.
+
+    extract: uint8 (n, 32, 32, 3) -> float32 (n, 4096). What an interrupted run left is
+    continued. Raises LabError, before any work, when the disk has too little room.
+    """
+    header = make_header(len(images))
+    size = len(header) + len(images) * ROW
+    if is_complete(path, header, size):
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.touch()
+    done = max(partial.stat().st_size - len(header), 0) // ROW
+    free = shutil.disk_usage(path.parent).free
+    needed = size - partial.stat().st_size
+    if needed > free:
+        raise LabError(
+            f"{path.parent}: {needed / 1e6:,.0f} MB are needed for the bottleneck features and "
+            f"{free / 1e6:,.0f} MB are free; free some space, or run with --limit or --no-cache"
+        )
+    progress = Progress(len(images), "images", done_before=done)
+    with open(partial, "r+b") as file:
+        file.write(header)
+        file.seek(done * ROW, os.SEEK_CUR)
+        for start in range(done, len(images), BATCH):
+            batch = images[start:start + BATCH]
+            file.write(extract(batch).astype("<f4", copy=False).tobytes())
+            file.flush()  # a run that is killed has lost no more than one batch
+            progress.update(start + len(batch))
+    progress.close()
+    with open(partial, "r+b") as file:
+        file.truncate(size)
+        file.seek(size)
+        file.write(check_sum(path.with_name(partial.name), size))
+        os.fsync(file.fileno())
+    os.replace(partial, path)
+
+
+def open_rows(path):
+    """A function: indices (n,) -> the cached features of these images, float32 (n, 4096)."""
+    start = len(make_header(0))
+    file = open(path, "rb", buffering=0)
+
+    def rows(indices):
+        features = np.empty((len(indices), 4096), "<f4")
+        for row, index in zip(features, indices):
+            file.seek(start + int(index) * ROW)
+            file.readinto(row)
+        return features
+
+    return rows

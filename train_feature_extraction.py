@@ -1,0 +1,165 @@
+"""Step 3: AlexNet stays frozen, a new last layer learns traffic signs.
+
+    python train_feature_extraction.py                      the lab's main job
+    python train_feature_extraction.py --limit 2            a quick look: 2 tracks a class
+    python train_feature_extraction.py --train my_signs.p   your own data
+    python train_feature_extraction.py --test test.p        ... and the test accuracy
+    python train_feature_extraction.py --random-split       the course's split, to compare
+    python train_feature_extraction.py --no-cache           the course's way: hours
+    python train_feature_extraction.py --finetune 2         then all layers, end to end
+
+The frozen network runs once over all images; its fc7 is cached in data/cache/ and the new
+layer, 4096 x 43, trains on that. The trained head goes to data/traffic_sign_head.npy.
+"""
+import time
+from types import SimpleNamespace
+
+import numpy as np
+
+from alexnet import AlexNet
+from data import bottlenecks, finetuning, report, splits
+from data.files import (
+    DATA, LabError, Parser, at_least, atomic_write, find, find_real, positive, run_script,
+)
+from data.pictures import preprocess, print_top5, read_picture
+from data.reading import BACKBONE, read_signs, read_weights
+from data.signs import class_names
+from data.tf1 import tf
+
+EPOCHS = 10
+BATCH_SIZE = 128
+LEARNING_RATE = 0.001  # Adam's own default
+SEED = 0  # of the split, the first weights of the head and the order of the batches
+VALIDATION = 0.33  # share of the images, as in the course
+PICTURES = ("construction.jpg", "stop.jpg")
+HEAD = DATA / "traffic_sign_head.npy"
+FINETUNED = DATA / "traffic_sign_alexnet.npy"
+
+
+def parse_arguments():
+    parser = Parser(__doc__)
+    add = parser.add_argument
+    add("--train", metavar="FILE", help="training data; default: train.p")
+    add("--test", metavar="FILE", help="test data; default: test.p, where it is present")
+    add("--weights", metavar="FILE", help="a weights file; default: bvlc-alexnet.npy")
+    add("--epochs", type=at_least(1), default=EPOCHS, help="default: %(default)s")
+    add("--batch-size", type=at_least(1), default=BATCH_SIZE, help="default: %(default)s")
+    add("--learning-rate", type=positive, default=LEARNING_RATE, help="default: %(default)s")
+    add("--seed", type=at_least(0), default=SEED, help="default: %(default)s")
+    add("--limit", type=at_least(2), metavar="N", help="take the first N tracks of each class")
+    add("--random-split", action="store_true", help="split image by image, not by tracks")
+    add("--no-cache", action="store_true", help="run the frozen network in every epoch")
+    add("--finetune", type=at_least(1), metavar="N", help="then train all layers for N epochs")
+    return parser.parse_args()
+
+
+def build_graph(backbone, learning_rate):
+    """The training graph; its tensors by name.
+
+    backbone: {layer: [W, b]} from conv1 to fc7; learning_rate: Adam's.
+    """
+    images = tf.placeholder(tf.float32, (None, 32, 32, 3))
+    labels = tf.placeholder(tf.int64, (None,))
+    resized = tf.image.resize_images(images, (227, 227))  # (N, 227, 227, 3)
+
+    # Frozen: no gradient flows back into AlexNet.
+    fc7 = tf.stop_gradient(AlexNet(resized, feature_extract=True, weights=backbone))
+    # The head takes fc7 from the network, or from the cache when that is fed.
+    features = tf.placeholder_with_default(fc7, (None, 4096))
+
+    W = tf.Variable(tf.truncated_normal((4096, len(class_names)), stddev=1e-2))
+    b = tf.Variable(tf.zeros(len(class_names)))
+    logits = tf.nn.xw_plus_b(features, W, b)  # (N, 43): the new fc8
+    probs = tf.nn.softmax(logits)
+
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
+    loss = tf.reduce_mean(losses)
+    train_op = tf.train.AdamOptimizer(learning_rate).minimize(loss, var_list=[W, b])
+    correct = tf.equal(tf.argmax(logits, axis=1), labels)
+    accuracy = tf.reduce_mean(tf.cast(correct, tf.float32))
+    return SimpleNamespace(
+        images=images, labels=labels, fc7=fc7, features=features, W=W, b=b, probs=probs,
+        loss=loss, train_op=train_op, accuracy=accuracy,
+    )
+
+
+def read_training_data(args, rng):
+    """(images, labels, training indices, validation indices) as the arguments ask."""
+    path = args.train or find("train.p")
+    signs = read_signs(path)
+    images, labels = signs["features"], signs["labels"]
+    for label, count in enumerate(np.bincount(labels, minlength=len(class_names))):
+        if count < 2:
+            raise LabError(f"{path}: class {label} ({class_names[label]}) has {count} images; "
+                           "give each class two or more, from different tracks")
+    tracks = splits.find_tracks(images, labels)
+    if args.limit:
+        chosen = splits.first_tracks(tracks, labels, args.limit)
+        images, labels = images[chosen], labels[chosen]
+        tracks = tracks if tracks is None else tracks[chosen]
+    if args.random_split:
+        how, split = "at random", splits.split_at_random(labels, VALIDATION, rng)
+    elif tracks is None:
+        print(f"{path}: its order shows no tracks, so it is split at random: the accuracy "
+              "flatters where images of one sign are on both sides", file=sys.stderr)
+        how, split = "at random", splits.split_at_random(labels, VALIDATION, rng)
+    else:
+        how = f"by its {len(np.unique(tracks)):,} tracks"
+        split = splits.split_by_track(tracks, labels, VALIDATION, rng)
+    training, validation = split
+    print(f"{len(images):,} images, split {how}: {len(training):,} train the head, "
+          f"{len(validation):,} validate it\n")
+    return images, labels, training, validation
+
+
+def main():
+    args = parse_arguments()
+    rng = np.random.default_rng(args.seed)
+    tf.set_random_seed(args.seed)
+    images, labels, training, validation = read_training_data(args, rng)
+    test = args.test or find_real("test.p")
+    test = test and read_signs(test, "test")
+    backbone = read_weights(args.weights or find("bvlc-alexnet.npy"), BACKBONE)
+
+    graph = build_graph(backbone, args.learning_rate)
+    sess = tf.Session()
+    sess.run(tf.global_variables_initializer())
+
+    def extract(batch):
+        return sess.run(graph.fc7, feed_dict={graph.images: preprocess(batch)})
+
+    def make_feed(images, labels):
+        """A function: indices -> feed_dict of these images, from the cache if it is used."""
+        if args.no_cache:
+            return lambda i: {graph.images: preprocess(images[i]), graph.labels: labels[i]}
+        path = bottlenecks.cache_path(images, backbone, graph.fc7)
+        bottlenecks.compute(path, images, extract)
+        rows = bottlenecks.open_rows(path)
+        return lambda i: {graph.features: rows(i), graph.labels: labels[i]}
+
+    feed = make_feed(images, labels)
+    run = report.Run(DATA / "runs" / time.strftime("%Y%m%d-%H%M%S"))
+    best = SimpleNamespace(accuracy=-1)
+    for epoch in range(1, args.epochs + 1):
+        start = time.time()
+        order, training_loss = rng.permutation(training), 0
+        for batch in report.batches(order, args.batch_size):
+            _, loss = sess.run([graph.train_op, graph.loss], feed_dict=feed(batch))
+            training_loss += loss * len(batch) / len(order)
+        result = report.evaluate(sess, graph, feed, validation, args.batch_size)
+        run.epoch(epoch, time.time() - start, training_loss, result)
+        if result.accuracy > best.accuracy:
+            best = result
+            best.epoch, best.head = epoch, sess.run([graph.W, graph.b])
+
+    for variable, value in zip((graph.W, graph.b), best.head):
+        variable.load(value, sess)
+    with atomic_write(HEAD) as file:
+        np.save(file, {"fc8": best.head})
+    print(f"Best epoch: {best.epoch}")
+    run.finish(images[validation], labels[validation], best.probs)
+    if test:
+        everything = np.arange(len(test["labels"]))
+        feed = make_feed(test["features"], test["labels"])
+        probs = report.evaluate(sess, graph, feed, everything, args.batch_size).probs
+        print("Test Accuracy =", report.describe_accuracy(probs.argmax(axis=1) == test["labels"]))
