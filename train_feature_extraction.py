@@ -6,20 +6,20 @@
     python train_feature_extraction.py --test test.p        ... and the test accuracy
     python train_feature_extraction.py --random-split       the course's split, to compare
     python train_feature_extraction.py --no-cache           the course's way: hours
-    python train_feature_extraction.py --finetune 2         then all layers, end to end
 
 The frozen network runs once over all images; its fc7 is cached in data/cache/ and the new
 layer, 4096 x 43, trains on that. The trained head goes to data/traffic_sign_head.npy.
 """
+import sys
 import time
 from types import SimpleNamespace
 
 import numpy as np
 
 from alexnet import AlexNet
-from data import bottlenecks, finetuning, report, splits
+from data import bottlenecks, report, splits
 from data.files import (
-    DATA, LabError, Parser, at_least, atomic_write, find, find_real, positive, run_script,
+    DATA, LAB, LabError, Parser, at_least, atomic_write, find, find_real, positive, run_script,
 )
 from data.pictures import preprocess, print_top5, read_picture
 from data.reading import BACKBONE, read_signs, read_weights
@@ -33,7 +33,6 @@ SEED = 0  # of the split, the first weights of the head and the order of the bat
 VALIDATION = 0.33  # share of the images, as in the course
 PICTURES = ("construction.jpg", "stop.jpg")
 HEAD = DATA / "traffic_sign_head.npy"
-FINETUNED = DATA / "traffic_sign_alexnet.npy"
 
 
 def parse_arguments():
@@ -46,10 +45,9 @@ def parse_arguments():
     add("--batch-size", type=at_least(1), default=BATCH_SIZE, help="default: %(default)s")
     add("--learning-rate", type=positive, default=LEARNING_RATE, help="default: %(default)s")
     add("--seed", type=at_least(0), default=SEED, help="default: %(default)s")
-    add("--limit", type=at_least(2), metavar="N", help="take the first N tracks of each class")
+    add("--limit", type=at_least(2), metavar="N", help="only the first N tracks of each class")
     add("--random-split", action="store_true", help="split image by image, not by tracks")
     add("--no-cache", action="store_true", help="run the frozen network in every epoch")
-    add("--finetune", type=at_least(1), metavar="N", help="then train all layers for N epochs")
     return parser.parse_args()
 
 
@@ -138,8 +136,9 @@ def main():
         return lambda i: {graph.features: rows(i), graph.labels: labels[i]}
 
     feed = make_feed(images, labels)
-    run = report.Run(DATA / "runs" / time.strftime("%Y%m%d-%H%M%S"))
-    best = SimpleNamespace(accuracy=-1)
+    folder = DATA / "runs" / time.strftime("%Y%m%d-%H%M%S")
+    writer = tf.summary.FileWriter(str(folder))
+    best = None
     for epoch in range(1, args.epochs + 1):
         start = time.time()
         order, training_loss = rng.permutation(training), 0
@@ -147,8 +146,13 @@ def main():
             _, loss = sess.run([graph.train_op, graph.loss], feed_dict=feed(batch))
             training_loss += loss * len(batch) / len(order)
         result = report.evaluate(sess, graph, feed, validation, args.batch_size)
-        run.epoch(epoch, time.time() - start, training_loss, result)
-        if result.accuracy > best.accuracy:
+        report.print_epoch(epoch, time.time() - start, training_loss, result)
+        report.add_scalars(writer, epoch, training_loss=training_loss,
+                           validation_loss=result.loss, validation_accuracy=result.accuracy)
+        if not np.isfinite(training_loss):
+            raise LabError("the loss is no longer a number: training diverged; "
+                           "choose a smaller --learning-rate")
+        if best is None or result.accuracy > best.accuracy:
             best = result
             best.epoch, best.head = epoch, sess.run([graph.W, graph.b])
 
@@ -156,10 +160,30 @@ def main():
         variable.load(value, sess)
     with atomic_write(HEAD) as file:
         np.save(file, {"fc8": best.head})
-    print(f"Best epoch: {best.epoch}")
-    run.finish(images[validation], labels[validation], best.probs)
+    report.write_pictures(folder, writer, images[validation], labels[validation], best.probs)
+    writer.close()
+
+    predictions = best.probs.argmax(axis=1)
+    accuracy = report.describe_accuracy(predictions == labels[validation])
+    print(f"Best epoch: {best.epoch}, Validation Accuracy = {accuracy}")
+    print("Lowest recall:")
+    matrix = report.confusion_matrix(labels[validation], predictions)
+    for label, recall, count in report.worst_recalls(matrix):
+        print(f"  {recall:.3f} of {count:,} {class_names[label]}")
     if test:
-        everything = np.arange(len(test["labels"]))
         feed = make_feed(test["features"], test["labels"])
+        everything = np.arange(len(test["labels"]))
         probs = report.evaluate(sess, graph, feed, everything, args.batch_size).probs
-        print("Test Accuracy =", report.describe_accuracy(probs.argmax(axis=1) == test["labels"]))
+        accuracy = report.describe_accuracy(probs.argmax(axis=1) == test["labels"])
+        print(f"Test Accuracy = {accuracy}")
+    print(f"Head: {HEAD.relative_to(LAB)}")
+    print(f"Pictures and TensorBoard's file: {folder.relative_to(LAB)}\n")
+
+    # The same head, now on fc7 straight from the network.
+    pictures = [read_picture(find(name), 32) for name in PICTURES]
+    output = sess.run(graph.probs, feed_dict={graph.images: preprocess(pictures)})
+    print_top5(output, class_names)
+
+
+if __name__ == "__main__":
+    run_script(main)

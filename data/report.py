@@ -1,10 +1,12 @@
 """How good the head is: intervals, recalls, pictures and TensorBoard's files."""
 import io
+from types import SimpleNamespace
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from scipy.stats import binomtest
 
+from data.files import atomic_write
 from data.signs import class_names
 from data.tf1 import tf
 
@@ -103,25 +105,54 @@ def png(picture):
     return file.getvalue()
 
 
-class Summaries:
-    """TensorBoard's event file of one run."""
+def batches(indices, size):
+    """`indices` in pieces of `size`; the last one may be smaller."""
+    return [indices[start:start + size] for start in range(0, len(indices), size)]
 
-    def __init__(self, folder):
-        self.writer = tf.summary.FileWriter(str(folder))
 
-    def scalars(self, step, **values):
-        """Add scalars by name at `step`, an epoch."""
-        value = [tf.Summary.Value(tag=tag, simple_value=float(v)) for tag, v in values.items()]
-        self.writer.add_summary(tf.Summary(value=value), step)
+def evaluate(sess, graph, feed, indices, batch_size):
+    """loss, accuracy and probs (n, 43) of the images `indices`, as a namespace.
 
-    def picture(self, step, tag, picture):
-        """Add a PIL picture at `step`."""
+    feed: a function, indices -> feed_dict. Each batch counts by its size.
+    """
+    loss = accuracy = 0
+    probs = []
+    for batch in batches(indices, batch_size):
+        tensors = [graph.loss, graph.accuracy, graph.probs]
+        batch_loss, batch_accuracy, batch_probs = sess.run(tensors, feed_dict=feed(batch))
+        loss += batch_loss * len(batch) / len(indices)
+        accuracy += batch_accuracy * len(batch) / len(indices)
+        probs.append(batch_probs)
+    return SimpleNamespace(loss=loss, accuracy=accuracy, probs=np.concatenate(probs))
+
+
+def print_epoch(epoch, seconds, training_loss, result):
+    """Print an epoch in the course's form; result: of evaluate()."""
+    print("Epoch", epoch)
+    print(f"Time: {seconds:.3f} seconds")
+    print(f"Training Loss = {training_loss:.4f}")
+    print(f"Validation Loss = {result.loss:.4f}")
+    print(f"Validation Accuracy = {result.accuracy:.4f}")
+    print(flush=True)
+
+
+def add_scalars(writer, step, **values):
+    """Add scalars by name to TensorBoard's event file at `step`, an epoch."""
+    value = [tf.Summary.Value(tag=tag, simple_value=float(v)) for tag, v in values.items()]
+    writer.add_summary(tf.Summary(value=value), step)
+
+
+def write_pictures(folder, writer, images, labels, probs):
+    """Write confusion.png and mistakes.png into `folder`, and both to TensorBoard."""
+    pictures = {
+        "confusion": draw_confusion(confusion_matrix(labels, probs.argmax(axis=1))),
+        "mistakes": draw_mistakes(images, labels, probs),
+    }
+    for name, picture in pictures.items():
+        with atomic_write(folder / f"{name}.png") as file:
+            file.write(png(picture))
         image = tf.Summary.Image(
             width=picture.width, height=picture.height, colorspace=3,
             encoded_image_string=png(picture),
         )
-        self.writer.add_summary(tf.Summary(value=[tf.Summary.Value(tag=tag, image=image)]), step)
-
-    def close(self):
-        """Write what is left to the disk."""
-        self.writer.close()
+        writer.add_summary(tf.Summary(value=[tf.Summary.Value(tag=name, image=image)]))

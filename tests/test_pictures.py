@@ -1,0 +1,117 @@
+"""Pictures of every kind become RGB arrays; preprocessing subtracts each one's own mean."""
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from data.files import LabError
+from data.pictures import preprocess, print_top5, read_picture
+
+RED_OVER_BLUE = np.zeros((40, 60, 3), np.uint8)
+RED_OVER_BLUE[:20, :, 0] = RED_OVER_BLUE[20:, :, 2] = 255
+PICTURE = Image.fromarray(RED_OVER_BLUE)
+
+
+def png_16_bit(colour, size=8):
+    """A PNG of 16 bits a channel, which Pillow cannot write."""
+    kind = {1: 0, 3: 2}[len(colour)]
+    rows = (b"\0" + struct.pack(f">{len(colour)}H", *colour) * size) * size
+
+    def chunk(tag, data):
+        return struct.pack(">I", len(data)) + tag + data + struct.pack(">I", zlib.crc32(tag + data))
+
+    header = struct.pack(">IIBBBBB", size, size, 16, kind, 0, 0, 0)
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header)
+            + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+
+
+@pytest.mark.parametrize("name, convert, options", [
+    ("a.png", None, {}),
+    ("a.jpg", None, {"quality": 95}),
+    ("a.bmp", None, {}),
+    ("a.gif", None, {}),
+    ("a.webp", None, {"lossless": True}),
+    ("palette.png", "P", {}),
+    ("alpha.png", "RGBA", {}),
+    ("cmyk.jpg", "CMYK", {"quality": 95}),
+    ("frames.gif", None, {"save_all": True, "append_images": [PICTURE.rotate(180)]}),
+    ("frames.webp", None, {"lossless": True, "save_all": True,
+                           "append_images": [PICTURE.rotate(180)]}),
+])
+def test_colour_formats(tmp_path, name, convert, options):
+    PICTURE.convert(convert).save(tmp_path / name, **options)
+    picture = read_picture(tmp_path / name, 32)
+    assert picture.shape == (32, 32, 3) and picture.dtype == np.uint8
+    assert np.abs(picture[4, 16].astype(int) - (255, 0, 0)).max() <= 6
+    assert np.abs(picture[28, 16].astype(int) - (0, 0, 255)).max() <= 6
+
+
+@pytest.mark.parametrize("mode, top, bottom", [("L", 76, 29), ("LA", 76, 29), ("1", None, None)])
+def test_grey(tmp_path, mode, top, bottom):
+    PICTURE.convert(mode).save(tmp_path / "grey.png")
+    picture = read_picture(tmp_path / "grey.png", 32)
+    assert (picture[..., 0] == picture[..., 1]).all() and (picture[..., 0] == picture[..., 2]).all()
+    assert picture.std() > 0
+    if top:
+        assert picture[4, 16, 0] == top and picture[28, 16, 0] == bottom
+
+
+@pytest.mark.parametrize("colour, rgb", [((32768,), (128,) * 3), ((65535, 32768, 0), (255, 128, 0))])
+def test_16_bit(tmp_path, colour, rgb):
+    (tmp_path / "deep.png").write_bytes(png_16_bit(colour))
+    assert (read_picture(tmp_path / "deep.png", 8) == rgb).all()
+
+
+def test_transparent_parts_lie_on_white(tmp_path):
+    clear = PICTURE.convert("RGBA")
+    clear.putalpha(0)
+    clear.save(tmp_path / "clear.png")
+    assert (read_picture(tmp_path / "clear.png", 32) == 255).all()
+
+
+def test_exif_rotation(tmp_path):
+    exif = Image.Exif()
+    exif[0x112] = 6  # turn by 90 degrees clockwise to show it
+    PICTURE.save(tmp_path / "turned.jpg", exif=exif, quality=95)
+    picture = read_picture(tmp_path / "turned.jpg", 32).astype(int)
+    assert picture[16, 28, 0] > 240 and picture[16, 4, 2] > 240
+
+
+def test_right_size_is_left_alone(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3)).astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    np.testing.assert_array_equal(read_picture(tmp_path / "a.png", 32), pixels)
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>", png_16_bit((1,))[:50], b"\0" * 1000])
+def test_what_is_no_picture(tmp_path, content):
+    (tmp_path / "bad.png").write_bytes(content)
+    with pytest.raises(LabError, match="bad.png: is not a picture that can be read") as error:
+        read_picture(tmp_path / "bad.png", 32)
+    assert "\n" not in str(error.value)
+
+
+def test_float_pixels_are_refused(tmp_path):
+    Image.new("F", (8, 8), 0.5).save(tmp_path / "float.tif")
+    with pytest.raises(LabError):
+        read_picture(tmp_path / "float.tif", 8)
+
+
+def test_preprocess_subtracts_each_images_own_scalar_mean():
+    images = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3)).astype(np.uint8)
+    images[1] //= 2
+    result = preprocess(images)
+    assert result.dtype == np.float32
+    for image, ours in zip(images, result):
+        np.testing.assert_allclose(ours, image - image.mean(), atol=1e-4)
+    np.testing.assert_array_equal(result[1:2], preprocess(images[1:2]))
+
+
+def test_print_top5(capsys):
+    probs = np.array([[0.1, 0.4, 0.05, 0.2, 0.15, 0.1004], [1, 0, 0, 0, 0, 0]])
+    print_top5(probs, list("abcdef"))
+    first, second, rest = capsys.readouterr().out.split("\n\n")
+    assert first == "Image 0\nb: 0.400\nd: 0.200\ne: 0.150\nf: 0.100\na: 0.100"
+    assert second.startswith("Image 1\na: 1.000\n") and rest == ""
