@@ -144,7 +144,8 @@ def _floats(value, name, shape):
     array = np.asarray(_content(value))
     if array.dtype.kind != "f":
         raise LabError(f"{name} has dtype {array.dtype}, not float32")
-    if len(array.shape) != len(shape) or any(b not in (a, None) for a, b in zip(array.shape, shape)):
+    fits = [wanted in (size, None) for size, wanted in zip(array.shape, shape)]
+    if array.ndim != len(shape) or not all(fits):
         wanted = str(shape).replace("None", "classes")
         raise LabError(f"{name} has shape {array.shape}, not {wanted}")
     with np.errstate(over="ignore"):
@@ -179,9 +180,11 @@ def read_weights(path, names=tuple(SHAPES)):
 
     def read(file):
         version = np.lib.format.read_magic(file)
-        header = np.lib.format.read_array_header_1_0 if version == (1, 0) else (
-            np.lib.format.read_array_header_2_0)
-        shape, _, dtype = header(file)
+        read_header = {
+            (1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0,
+        }[version]
+        shape, _, dtype = read_header(file)
         if dtype != object:
             raise LabError(f"holds a {dtype} array of shape {shape}, not a dict of layers")
         content = _content(_Unpickler(file, encoding="bytes").load())
@@ -212,7 +215,8 @@ def read_signs(path, what="train"):
             raise LabError(f"{len(features)} images, but labels of shape {labels.shape}")
         if not len(features):
             raise LabError("it holds no images")
-        for key, array, high in (("features", features, 255), ("labels", labels, SIGN_CLASSES - 1)):
+        ranges = ("features", features, 255), ("labels", labels, SIGN_CLASSES - 1)
+        for key, array, high in ranges:
             if array.dtype.kind not in "uif":
                 raise LabError(f"{key} have dtype {array.dtype}, not numbers")
             if not np.isfinite(array).all():
@@ -223,6 +227,7 @@ def read_signs(path, what="train"):
             raise LabError("features reach from 0 to 1, not 0 to 255: multiply them by 255")
         if (labels % 1).any():
             raise LabError("labels are not whole numbers")
-        return {"features": features.astype(np.uint8, copy=False), "labels": labels.astype(np.int64)}
+        features = features.astype(np.uint8, copy=False)
+        return {"features": features, "labels": labels.astype(np.int64)}
 
     return _load(path, what, read)

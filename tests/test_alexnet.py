@@ -78,7 +78,8 @@ def test_initializer_can_run_again(weights, graph):
 
 def test_other_numbers_of_classes(weights, graph):
     fc8 = [np.zeros((4096, 43), np.float32), np.zeros(43, np.float32)]
-    probs = AlexNet(tf.placeholder(tf.float32, (None, 227, 227, 3)), weights={**weights, "fc8": fc8})
+    x = tf.placeholder(tf.float32, (None, 227, 227, 3))
+    probs = AlexNet(x, weights={**weights, "fc8": fc8})
     assert probs.shape.as_list() == [None, 43]
 
 

@@ -449,7 +449,8 @@ def test_caffemodel(server, lab, legacy):
     assert (lab.data / "w.npy").read_bytes()[:8] == b"\x93NUMPY\x01\x00"
     made = np.load(lab.data / "w.npy", allow_pickle=True).item()
     assert list(made) == list(caffe)
-    assert all(a.dtype == np.float32 and a.flags.c_contiguous for pair in made.values() for a in pair)
+    arrays = [array for pair in made.values() for array in pair]
+    assert all(a.dtype == np.float32 and a.flags.c_contiguous for a in arrays)
 
     image = rng.normal(size=(3, 5, 5))  # channels, height, width
     features = correlate(image, caffe["conv5"][0]) + caffe["conv5"][1][:, None, None]
@@ -500,7 +501,8 @@ def training_zip():
     """Two classes, their rows out of order, between members that try to leave the folder."""
     folder = "GTSRB/Final_Training/Images/"
     members = {"../../escaped.txt": "x", "/escaped.txt": "x", "GTSRB/Readme.txt": "x"}
-    for label, names in {1: ["00000_00000"], 0: ["00001_00000", "00000_00001", "00000_00000"]}.items():
+    frames = {1: ["00000_00000"], 0: ["00001_00000", "00000_00001", "00000_00000"]}
+    for label, names in frames.items():
         rows = [HEAD]
         for name in names:
             rows.append(f"{name}.ppm;40;50;5;6;35;{300 + label};{label}")
@@ -521,7 +523,8 @@ def read(path):
 
 
 def test_training_zip(server, lab):
-    lab.table(one_converted(server, training_zip(), convert=download.from_training_zip, note="made"))
+    convert = download.from_training_zip
+    lab.table(one_converted(server, training_zip(), convert=convert, note="made"))
     assert lab.run() == 0
     assert "train.p: made" in lab.err and lab.names() == ["train.p"]
     assert not list(lab.data.parents[2].rglob("escaped*"))
@@ -543,7 +546,8 @@ def test_bad_training_zips(server, lab):
     png = io.BytesIO()
     Image.new("RGB", (9, 9)).save(png, "PNG")
     for content in (good[picture][:-9], png.getvalue(), b""):
-        lab.table(one_converted(server, {**good, picture: content}, convert=download.from_training_zip))
+        archive = {**good, picture: content}
+        lab.table(one_converted(server, archive, convert=download.from_training_zip))
         assert lab.run() == 1 and lab.names() == []
     for members in ({"empty": b""}, {name: x for name, x in good.items() if name != picture}):
         lab.table(one_converted(server, members, convert=download.from_training_zip))
@@ -573,7 +577,8 @@ def test_test_zips(server, lab):
 
 
 def test_course_zip(server, lab):
-    content = pickle.dumps({"features": np.zeros((2, 32, 32, 3), np.uint8), "labels": np.array([0, 1])})
+    features = np.zeros((2, 32, 32, 3), np.uint8)
+    content = pickle.dumps({"features": features, "labels": np.array([0, 1])})
     members = {"__MACOSX/._train.p": b"x", "../../traffic/train.p": content, "test.p": b"x"}
     convert = partial(download.from_course_zip, "train.p")
     lab.table(one_converted(server, members, convert=convert, made=sha256(content)))

@@ -58,7 +58,10 @@ def test_grey(tmp_path, mode, top, bottom):
         assert picture[4, 16, 0] == top and picture[28, 16, 0] == bottom
 
 
-@pytest.mark.parametrize("colour, rgb", [((32768,), (128,) * 3), ((65535, 32768, 0), (255, 128, 0))])
+@pytest.mark.parametrize("colour, rgb", [
+    ((32768,), (128, 128, 128)),
+    ((65535, 32768, 0), (255, 128, 0)),
+])
 def test_16_bit(tmp_path, colour, rgb):
     (tmp_path / "deep.png").write_bytes(png_16_bit(colour))
     assert (read_picture(tmp_path / "deep.png", 8) == rgb).all()

@@ -57,7 +57,8 @@ def test_real_tracks(real_data):
 def test_split_by_track_keeps_tracks_whole_and_every_class_on_both_sides():
     labels = np.repeat(np.arange(43), 90)
     tracks = np.repeat(np.arange(129), 30)
-    split = [splits.split_by_track(tracks, labels, 0.33, np.random.default_rng(s)) for s in (0, 0, 1)]
+    rngs = [np.random.default_rng(seed) for seed in (0, 0, 1)]
+    split = [splits.split_by_track(tracks, labels, 0.33, rng) for rng in rngs]
     training, validation = split[0]
     assert not set(tracks[training]) & set(tracks[validation])
     assert sorted([*training, *validation]) == list(range(len(labels)))
