@@ -16,7 +16,7 @@ from alexnet import AlexNet
 from data import signs
 from data.files import LabError, Parser, find, run_script
 from data.pictures import preprocess, print_top5, read_picture
-from data.reading import read_weights
+from data.reading import BACKBONE, SHAPES, read_weights
 from data.tf1 import tf
 
 PICTURES = ("construction.jpg", "stop.jpg")
@@ -30,7 +30,8 @@ def main():
     parser.add_argument("--head", help="a trained head, to take the place of fc8")
     args = parser.parse_args()
     images = [read_picture(path, 32) for path in args.pictures or map(find, PICTURES)]
-    weights = read_weights(args.weights or find("bvlc-alexnet.npy"))
+    layers = BACKBONE if args.head else SHAPES
+    weights = read_weights(args.weights or find("bvlc-alexnet.npy"), layers)
     if args.head:
         weights.update(read_weights(args.head, ["fc8"]))
 
