@@ -5,7 +5,7 @@
     python train_feature_extraction.py --train my_signs.p   your own data
     python train_feature_extraction.py --test test.p        ... and the test accuracy
     python train_feature_extraction.py --random-split       the course's split, to compare
-    python train_feature_extraction.py --no-cache           the course's way: hours
+    python train_feature_extraction.py --no-cache           the course's way: much slower
 
 The frozen network runs once over all images; its fc7 is cached in data/cache/ and the new
 layer, 4096 x 43, trains on that. The trained head goes to data/traffic_sign_head.npy.
