@@ -8,6 +8,9 @@
 
 For each picture it prints the five likeliest classes with their probabilities. ImageNet
 has no class for most signs, so without a new head the answers miss the point.
+
+The lines between `# Exercise resize` and `# End of resize` are yours to write anew: put
+`...` in their place, write, and ask `python tests/check.py resize`.
 """
 import time
 
@@ -35,11 +38,12 @@ def main():
     if args.head:
         weights.update(read_weights(args.head, ["fc8"]))
 
-    # AlexNet expects 227x227 pixels, the signs have 32x32.
+    # Exercise resize: the signs have 32x32 pixels, AlexNet expects 227x227.
     x = tf.placeholder(tf.float32, (None, 32, 32, 3))
     # Legacy bilinear sampling, without half-pixel centres, as the course ran; TensorFlow
     # 2's own tf.image.resize gives other numbers.
     resized = tf.image.resize_images(x, (227, 227))  # (N, 227, 227, 3)
+    # End of resize
     probs = AlexNet(resized, weights=weights)  # (N, 1000), with a head (N, 43)
     if probs.shape[1] not in CLASS_NAMES:
         raise LabError(f"{args.head or args.weights}: fc8 has {probs.shape[1]} classes; "

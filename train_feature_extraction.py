@@ -6,9 +6,14 @@
     python train_feature_extraction.py --test test.p        ... and the test accuracy
     python train_feature_extraction.py --random-split       the course's split, to compare
     python train_feature_extraction.py --no-cache           the course's way: much slower
+    python train_feature_extraction.py --finetune 2         ... then 2 epochs of all layers
 
 The frozen network runs once over all images; its fc7 is cached in data/cache/ and the new
-layer, 4096 x 43, trains on that. The trained head goes to data/traffic_sign_head.npy.
+layer, 4096 x 43, trains on that. The trained head goes to data/traffic_sign_head.npy, a
+finetuned network to data/traffic_sign_alexnet.npy.
+
+The lines between `# Exercise NAME` and `# End of NAME` are yours to write anew: put `...`
+in their place, write, and ask `python tests/check.py NAME`.
 """
 import sys
 import time
@@ -21,7 +26,9 @@ from data import bottlenecks, report, splits
 from data.files import (
     DATA, LAB, LabError, Parser, at_least, atomic_write, find, find_real, positive, run_script,
 )
+from data.finetuning import finetune
 from data.pictures import preprocess, print_top5, read_picture
+from data.progress import batches
 from data.reading import BACKBONE, read_signs, read_weights
 from data.signs import class_names
 from data.tf1 import tf
@@ -48,6 +55,7 @@ def parse_arguments():
     add("--limit", type=at_least(2), metavar="N", help="only the first N tracks of each class")
     add("--random-split", action="store_true", help="split image by image, not by tracks")
     add("--no-cache", action="store_true", help="run the frozen network in every epoch")
+    add("--finetune", type=at_least(1), metavar="N", help="then train all layers N epochs")
     return parser.parse_args()
 
 
@@ -60,29 +68,37 @@ def build_graph(backbone, learning_rate):
     labels = tf.placeholder(tf.int64, (None,))
     resized = tf.image.resize_images(images, (227, 227))  # (N, 227, 227, 3)
 
-    # Frozen: no gradient flows back into AlexNet.
+    # Exercise freeze: no gradient flows back into AlexNet.
     fc7 = tf.stop_gradient(AlexNet(resized, feature_extract=True, weights=backbone))
+    # End of freeze
     # The head takes fc7 from the network, or from the cache when that is fed.
     features = tf.placeholder_with_default(fc7, (None, 4096))
 
+    # Exercise fc8: a new layer with one output for each class, and its loss.
     W = tf.Variable(tf.truncated_normal((4096, len(class_names)), stddev=1e-2))
     b = tf.Variable(tf.zeros(len(class_names)))
-    logits = tf.nn.xw_plus_b(features, W, b)  # (N, 43): the new fc8
+    logits = tf.nn.xw_plus_b(features, W, b)  # (N, 43)
     probs = tf.nn.softmax(logits)
-
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
     loss = tf.reduce_mean(losses)
+    # End of fc8
+
+    # Exercise optimiser: Adam moves the head, and only the head.
     train_op = tf.train.AdamOptimizer(learning_rate).minimize(loss, var_list=[W, b])
+    # End of optimiser
+
+    # Exercise accuracy, 1 of 3: the share of right answers in a batch.
     correct = tf.equal(tf.argmax(logits, axis=1), labels)
     accuracy = tf.reduce_mean(tf.cast(correct, tf.float32))
+    # End of accuracy
     return SimpleNamespace(
         images=images, labels=labels, fc7=fc7, features=features, W=W, b=b, probs=probs,
         loss=loss, train_op=train_op, accuracy=accuracy,
     )
 
 
-def read_training_data(args, rng):
-    """(images, labels, training indices, validation indices) as the arguments ask."""
+def read_data(args, rng):
+    """images, labels, training and validation (indices) and test, as the arguments ask."""
     path = args.train or find("train.p")
     signs = read_signs(path)
     images, labels = signs["features"], signs["labels"]
@@ -105,47 +121,80 @@ def read_training_data(args, rng):
         how = f"by its {len(np.unique(tracks)):,} tracks"
         split = splits.split_by_track(tracks, labels, VALIDATION, rng)
     training, validation = split
+    absent = np.setdiff1d(labels, labels[validation])
+    if len(absent):
+        print(f"{path}: not validated, for want of a second track: "
+              f"class {', '.join(map(str, absent))}", file=sys.stderr)
     print(f"{len(images):,} images, split {how}: {len(training):,} train the head, "
           f"{len(validation):,} validate it\n")
-    return images, labels, training, validation
+    test = args.test or find_real("test.p")
+    return SimpleNamespace(
+        images=images, labels=labels, training=training, validation=validation,
+        test=test and read_signs(test, "test"),
+    )
+
+
+def make_feed(args, sess, graph, backbone, images, labels):
+    """A function: indices (n,) -> feed_dict of these images and their labels.
+
+    The images go through the frozen network once, here; with --no-cache in every epoch.
+    """
+    if args.no_cache:
+        return lambda i: {graph.images: preprocess(images[i]), graph.labels: labels[i]}
+
+    # Exercise caching: run each image through the network once, feed its fc7 from then on.
+    def extract(batch):
+        return sess.run(graph.fc7, feed_dict={graph.images: preprocess(batch)})
+
+    path = bottlenecks.cache_path(images, backbone, graph.fc7)
+    bottlenecks.compute(path, images, extract)
+    rows = bottlenecks.open_rows(path)
+    return lambda i: {graph.features: rows(i), graph.labels: labels[i]}
+    # End of caching
+
+
+def evaluate(sess, graph, feed, indices, batch_size):
+    """loss, accuracy and probs (n, 43) of the images `indices`, as a namespace.
+
+    feed: a function, indices -> feed_dict.
+    """
+    loss = accuracy = 0
+    probs = []
+    # Exercise accuracy, 2 of 3: over all the images; each batch counts by its size.
+    for batch in batches(indices, batch_size):
+        tensors = [graph.loss, graph.accuracy, graph.probs]
+        batch_loss, batch_accuracy, batch_probs = sess.run(tensors, feed_dict=feed(batch))
+        loss += batch_loss * len(batch) / len(indices)
+        accuracy += batch_accuracy * len(batch) / len(indices)
+        probs.append(batch_probs)
+    # End of accuracy
+    return SimpleNamespace(loss=loss, accuracy=accuracy, probs=np.concatenate(probs))
 
 
 def main():
     args = parse_arguments()
     rng = np.random.default_rng(args.seed)
     tf.set_random_seed(args.seed)
-    images, labels, training, validation = read_training_data(args, rng)
-    test = args.test or find_real("test.p")
-    test = test and read_signs(test, "test")
+    data = read_data(args, rng)
     backbone = read_weights(args.weights or find("bvlc-alexnet.npy"), BACKBONE)
 
     graph = build_graph(backbone, args.learning_rate)
     sess = tf.Session()
     sess.run(tf.global_variables_initializer())
 
-    def extract(batch):
-        return sess.run(graph.fc7, feed_dict={graph.images: preprocess(batch)})
-
-    def make_feed(images, labels):
-        """A function: indices -> feed_dict of these images, from the cache if it is used."""
-        if args.no_cache:
-            return lambda i: {graph.images: preprocess(images[i]), graph.labels: labels[i]}
-        path = bottlenecks.cache_path(images, backbone, graph.fc7)
-        bottlenecks.compute(path, images, extract)
-        rows = bottlenecks.open_rows(path)
-        return lambda i: {graph.features: rows(i), graph.labels: labels[i]}
-
-    feed = make_feed(images, labels)
+    feed = make_feed(args, sess, graph, backbone, data.images, data.labels)
     folder = DATA / "runs" / time.strftime("%Y%m%d-%H%M%S")
     writer = tf.summary.FileWriter(str(folder))
     best = None
     for epoch in range(1, args.epochs + 1):
         start = time.time()
-        order, training_loss = rng.permutation(training), 0
-        for batch in report.batches(order, args.batch_size):
+        order, training_loss = rng.permutation(data.training), 0
+        for batch in batches(order, args.batch_size):
             _, loss = sess.run([graph.train_op, graph.loss], feed_dict=feed(batch))
             training_loss += loss * len(batch) / len(order)
-        result = report.evaluate(sess, graph, feed, validation, args.batch_size)
+        # Exercise accuracy, 3 of 3: of images that the head has not seen.
+        result = evaluate(sess, graph, feed, data.validation, args.batch_size)
+        # End of accuracy
         report.print_epoch(epoch, time.time() - start, training_loss, result)
         report.add_scalars(writer, epoch, training_loss=training_loss,
                            validation_loss=result.loss, validation_accuracy=result.accuracy)
@@ -160,22 +209,18 @@ def main():
         variable.load(value, sess)
     with atomic_write(HEAD) as file:
         np.save(file, {"fc8": best.head})
-    report.write_pictures(folder, writer, images[validation], labels[validation], best.probs)
-    writer.close()
-
-    predictions = best.probs.argmax(axis=1)
-    accuracy = report.describe_accuracy(predictions == labels[validation])
-    print(f"Best epoch: {best.epoch}, Validation Accuracy = {accuracy}")
-    print("Lowest recall:")
-    matrix = report.confusion_matrix(labels[validation], predictions)
-    for label, recall, count in report.worst_recalls(matrix):
-        print(f"  {recall:.3f} of {count:,} {class_names[label]}")
-    if test:
-        feed = make_feed(test["features"], test["labels"])
-        everything = np.arange(len(test["labels"]))
-        probs = report.evaluate(sess, graph, feed, everything, args.batch_size).probs
-        accuracy = report.describe_accuracy(probs.argmax(axis=1) == test["labels"])
-        print(f"Test Accuracy = {accuracy}")
+    validation_labels = data.labels[data.validation]
+    report.write_pictures(
+        folder, writer, data.images[data.validation], validation_labels, best.probs
+    )
+    print(f"Best epoch: {best.epoch}")
+    report.print_accuracy("Validation", best.probs, validation_labels)
+    report.print_worst(best.probs, validation_labels)
+    if data.test:
+        images, labels = data.test["features"], data.test["labels"]
+        feed = make_feed(args, sess, graph, backbone, images, labels)
+        result = evaluate(sess, graph, feed, np.arange(len(labels)), args.batch_size)
+        report.print_accuracy("Test", result.probs, labels)
     print(f"Head: {HEAD.relative_to(LAB)}")
     print(f"Pictures and TensorBoard's file: {folder.relative_to(LAB)}\n")
 
@@ -183,6 +228,11 @@ def main():
     pictures = [read_picture(find(name), 32) for name in PICTURES]
     output = sess.run(graph.probs, feed_dict={graph.images: preprocess(pictures)})
     print_top5(output, class_names)
+
+    if args.finetune:
+        sess.close()  # its copy of the weights is not needed any more
+        finetune(args, data, {**backbone, "fc8": best.head}, evaluate, writer)
+    writer.close()
 
 
 if __name__ == "__main__":

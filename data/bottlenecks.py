@@ -7,12 +7,11 @@ grow with the number of images.
 """
 import hashlib
 import os
-import shutil
 import zlib
 
 import numpy as np
 
-from data.files import DATA, LabError
+from data.files import DATA, need_room
 from data.progress import Progress
 from data.tf1 import tf
 
@@ -20,19 +19,23 @@ BATCH = 32  # images in one run of the frozen network; larger is not faster on C
 ROW = 4096 * 4  # bytes
 
 
-def cache_path(images, weights, fc7):
-    """Where the features of `images` are cached: a path that depends on all they depend on.
+def fingerprint(arrays, op):
+    """A name for the outcome of `op`, a graph's, from all that it depends on.
 
-    images: uint8 (N, 32, 32, 3); weights: {layer: [W, b]}; fc7: the tensor, whose graph
-    holds the steps from the pixels on, the resizing among them.
+    arrays: the data and the weights; the steps from there on are read from the graph.
     """
-    key = hashlib.sha256(np.ascontiguousarray(images))
-    for name in sorted(weights):
-        for array in weights[name]:
-            key.update(np.ascontiguousarray(array))
-    steps = tf.graph_util.extract_sub_graph(fc7.graph.as_graph_def(), [fc7.op.name])
+    key = hashlib.sha256()
+    for array in arrays:
+        key.update(np.ascontiguousarray(array))
+    steps = tf.graph_util.extract_sub_graph(op.graph.as_graph_def(), [op.name])
     key.update(steps.SerializeToString(deterministic=True))
-    return DATA / "cache" / f"fc7-{key.hexdigest()[:20]}.npy"
+    return key.hexdigest()[:20]
+
+
+def cache_path(images, weights, fc7):
+    """Where fc7 of `images`, uint8 (N, 32, 32, 3), is cached; weights: {layer: [W, b]}."""
+    arrays = [array for name in sorted(weights) for array in weights[name]]
+    return DATA / "cache" / f"fc7-{fingerprint([images, *arrays], fc7.op)}.npy"
 
 
 def make_header(count):
@@ -75,13 +78,8 @@ def compute(path, images, extract):
     partial = path.with_suffix(".partial")
     partial.touch()
     done = max(partial.stat().st_size - len(header), 0) // ROW
-    free = shutil.disk_usage(path.parent).free
-    needed = size - partial.stat().st_size
-    if needed > free:
-        raise LabError(
-            f"{path.parent}: {needed / 1e6:,.0f} MB are needed for the bottleneck features and "
-            f"{free / 1e6:,.0f} MB are free; free some space, or run with --limit or --no-cache"
-        )
+    need_room(path.parent, size - partial.stat().st_size, "for the bottleneck features",
+              "free some space, or run with --limit or --no-cache")
     progress = Progress(len(images), "images", done_before=done)
     with open(partial, "r+b") as file:
         file.write(header)

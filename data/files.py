@@ -2,8 +2,11 @@
 import argparse
 import contextlib
 import os
+import shutil
 import sys
 from pathlib import Path
+
+from data.exercises import unfinished
 
 LAB = Path(__file__).resolve().parent.parent
 DATA = LAB / "data"
@@ -48,7 +51,10 @@ def positive(text):
 
 
 def run_script(main):
-    """Call `main`; bad input ends in one line on stderr and exit status 2, no traceback."""
+    """Call `main`; bad input ends in one line on stderr and exit status 2, no traceback.
+
+    So does an exercise whose lines are still to be written.
+    """
     script = Path(sys.argv[0]).name
     try:
         main()
@@ -62,6 +68,13 @@ def run_script(main):
     except KeyboardInterrupt:
         print(f"\n{script}: interrupted", file=sys.stderr)
         sys.exit(130)
+    except Exception:
+        exercises = unfinished(Path(sys.argv[0]))
+        if not exercises:
+            raise
+        print(f"{script}: `...` is still in the exercise {exercises[0]}; write its lines, then "
+              f"ask: python tests/check.py {exercises[0]}", file=sys.stderr)
+        sys.exit(2)
 
 
 def find_real(name):
@@ -77,6 +90,14 @@ def find(name):
     from data.standin import find_standin  # drawing and scipy only when they are needed
 
     return find_real(name) or find_standin(name)
+
+
+def need_room(folder, needed, purpose, cure):
+    """Raise LabError when the disk of `folder` has less than `needed` bytes free."""
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise LabError(f"{folder}: {needed / 1e6:,.0f} MB are needed {purpose} and "
+                       f"{free / 1e6:,.0f} MB are free; {cure}")
 
 
 @contextlib.contextmanager

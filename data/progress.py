@@ -11,22 +11,26 @@ def clock(seconds):
 class Progress:
     """Show how far work on `total` things is; `done_before` of them needed no work.
 
-    On a terminal the line is redrawn five times a second, elsewhere (a log) it is
-    printed every 20 seconds. `total` None means unknown.
+    On a terminal the line is redrawn five times a second, elsewhere (a log) it is printed
+    every 20 seconds. Work of less than two (20) seconds shows none. `total` None means
+    unknown.
     """
 
     def __init__(self, total, unit, done_before=0):
         self.total, self.unit, self.done_before = total, unit, done_before
-        self.start = self.shown = time.monotonic()
         self.terminal = sys.stderr.isatty()
+        self.interval = 0.2 if self.terminal else 20
+        self.start = time.monotonic()
+        self.due = self.start + (2 if self.terminal else 20)
+        self.shown = False
 
     def update(self, done):
         """Say that `done` things of the total are done."""
         now = time.monotonic()
-        finished = self.total is not None and done >= self.total
-        if now - self.shown < (0.2 if self.terminal else 20) and not finished:
+        finished = self.shown and self.total is not None and done >= self.total
+        if now < self.due and not finished:
             return
-        self.shown = now
+        self.due, self.shown = now + self.interval, True
         rate = (done - self.done_before) / max(now - self.start, 1e-9)
         line = f"{done:,.0f} {self.unit}, {rate:,.1f}/s"
         if self.total:
@@ -40,5 +44,15 @@ class Progress:
 
     def close(self):
         """End the line, so that what is printed next starts on a new one."""
-        if self.terminal:
+        if self.terminal and self.shown:
             print(file=sys.stderr)
+
+
+def batches(indices, size, done=0):
+    """Yield `indices` from number `done` on in pieces of `size`; the last may be smaller."""
+    progress = Progress(len(indices), "images", done)
+    for start in range(done, len(indices), size):
+        batch = indices[start:start + size]
+        yield batch
+        progress.update(start + len(batch))
+    progress.close()

@@ -1,6 +1,5 @@
 """How good the head is: intervals, recalls, pictures and TensorBoard's files."""
 import io
-from types import SimpleNamespace
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -15,14 +14,16 @@ RIGHT, WRONG = (30, 120, 30), (180, 30, 30)  # colours of a full cell
 ZOOM = 3  # of the 32x32 pictures
 
 
-def describe_accuracy(correct):
-    """`0.912 (95 % interval 0.907 to 0.917)` for correct, bool (N,).
+def print_accuracy(what, probs, labels):
+    """Print the accuracy of probs (N, 43) with its 95 % interval; what: Validation or Test.
 
     The interval is Wilson's (1927). It counts images as independent, which the frames of
     one track are not: between other signs, accuracy varies more.
     """
-    share = binomtest(int(correct.sum()), len(correct)).proportion_ci(0.95, method="wilson")
-    return f"{correct.mean():.3f} (95 % interval {share.low:.3f} to {share.high:.3f})"
+    right = int((probs.argmax(axis=1) == labels).sum())
+    share = binomtest(right, len(labels)).proportion_ci(0.95, method="wilson")
+    interval = f"(95 % interval {share.low:.3f} to {share.high:.3f})"
+    print(f"{what} Accuracy = {right / len(labels):.3f} {interval}")
 
 
 def confusion_matrix(labels, predictions):
@@ -32,12 +33,15 @@ def confusion_matrix(labels, predictions):
     return pairs.reshape(classes, classes)
 
 
-def worst_recalls(matrix, count=5):
-    """[(class, recall, images)] of the `count` classes with images whose recall is lowest."""
+def print_worst(probs, labels, count=5):
+    """Print the `count` classes of `labels` with the lowest recall, the share found."""
+    matrix = confusion_matrix(labels, probs.argmax(axis=1))
     totals = matrix.sum(axis=1)
     recalls = np.diag(matrix) / np.maximum(totals, 1)
     worst = [c for c in np.argsort(recalls, kind="stable") if totals[c]][:count]
-    return [(int(c), recalls[c], int(totals[c])) for c in worst]
+    print("Lowest recall:")
+    for c in worst:
+        print(f"  {recalls[c]:.3f} of {totals[c]:,} {class_names[c]}")
 
 
 def draw_confusion(matrix):
@@ -105,29 +109,8 @@ def png(picture):
     return file.getvalue()
 
 
-def batches(indices, size):
-    """`indices` in pieces of `size`; the last one may be smaller."""
-    return [indices[start:start + size] for start in range(0, len(indices), size)]
-
-
-def evaluate(sess, graph, feed, indices, batch_size):
-    """loss, accuracy and probs (n, 43) of the images `indices`, as a namespace.
-
-    feed: a function, indices -> feed_dict. Each batch counts by its size.
-    """
-    loss = accuracy = 0
-    probs = []
-    for batch in batches(indices, batch_size):
-        tensors = [graph.loss, graph.accuracy, graph.probs]
-        batch_loss, batch_accuracy, batch_probs = sess.run(tensors, feed_dict=feed(batch))
-        loss += batch_loss * len(batch) / len(indices)
-        accuracy += batch_accuracy * len(batch) / len(indices)
-        probs.append(batch_probs)
-    return SimpleNamespace(loss=loss, accuracy=accuracy, probs=np.concatenate(probs))
-
-
 def print_epoch(epoch, seconds, training_loss, result):
-    """Print an epoch in the course's form; result: of evaluate()."""
+    """Print an epoch in the course's form; result: loss and accuracy."""
     print("Epoch", epoch)
     print(f"Time: {seconds:.3f} seconds")
     print(f"Training Loss = {training_loss:.4f}")

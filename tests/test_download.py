@@ -291,7 +291,7 @@ def test_interrupt_keeps_the_partial_and_the_next_run_resumes(server, tmp_path):
     """A real process and a real SIGINT."""
     data = tmp_path / "lab" / "data"
     data.mkdir(parents=True)
-    for name in ("__init__", "files", "progress", "reading", "download"):
+    for name in ("__init__", "exercises", "files", "progress", "reading", "download"):
         shutil.copy(LAB / "data" / f"{name}.py", data)
     script = f"""
 import sys

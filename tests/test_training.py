@@ -1,14 +1,20 @@
 """Training: honest splits, a cache that can be trusted, a backbone that stays frozen."""
 import pickle
 import re
+import shutil
+import signal
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import train_feature_extraction as script
-from data import bottlenecks, files, report, signs, splits
-from data.files import LabError
+from alexnet import AlexNet
+from conftest import LAB
+from data import bottlenecks, finetuning, report, signs, splits
+from data.files import LabError, find
 from data.reading import read_signs, read_weights
 from data.tf1 import tf
 
@@ -132,6 +138,33 @@ def test_interrupted_pass_goes_on_where_it_stopped(cache, torn):
     assert [p.name for p in cache.path.parent.iterdir()] == [cache.path.name]
 
 
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import numpy as np
+from data import bottlenecks
+images, batches = np.load(sys.argv[2]), []
+
+def extract(batch):
+    if len(batches) == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    batches.append(batch)
+    return np.repeat(batch.reshape(len(batch), -1).sum(axis=1, dtype="f4")[:, None], 4096, 1)
+
+bottlenecks.compute(Path(sys.argv[1]), images, extract)
+"""
+
+
+def test_killed_pass_goes_on_where_it_stopped(cache, tmp_path):
+    np.save(tmp_path / "images.npy", cache.images)
+    command = [sys.executable, "-c", KILLED, str(cache.path), str(tmp_path / "images.npy")]
+    assert subprocess.run(command, cwd=LAB).returncode == -signal.SIGKILL
+    again = []
+    bottlenecks.compute(cache.path, cache.images, lambda b: again.append(len(b)) or extract(b))
+    assert sum(again) == 70 - 2 * bottlenecks.BATCH
+    np.testing.assert_array_equal(np.load(cache.path), extract(cache.images))
+
+
 @pytest.mark.parametrize("damage", ["truncate", "flip", "foreign"])
 def test_damaged_or_foreign_cache_is_not_served(cache, damage):
     bottlenecks.compute(cache.path, cache.images, extract)
@@ -150,7 +183,7 @@ def test_damaged_or_foreign_cache_is_not_served(cache, damage):
 
 
 def test_too_little_disk_is_told_before_the_work(cache, monkeypatch):
-    monkeypatch.setattr(bottlenecks.shutil, "disk_usage", lambda path: SimpleNamespace(free=10**6))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=10**6))
     with pytest.raises(LabError, match=r"1 MB are needed .* 1 MB are free"):
         bottlenecks.compute(cache.path, cache.images, lambda batch: pytest.fail("worked"))
 
@@ -203,7 +236,7 @@ def test_evaluation_weights_each_batch_by_its_size(graph):
     tensors = SimpleNamespace(loss=tf.reduce_mean(x), accuracy=tf.reduce_mean(2 * x), probs=x)
     values = np.array([1, 2, 3, 4, 10], np.float32)
     with tf.Session() as sess:
-        result = report.evaluate(sess, tensors, lambda i: {x: values[i]}, np.arange(5), 2)
+        result = script.evaluate(sess, tensors, lambda i: {x: values[i]}, np.arange(5), 2)
     assert result.loss == pytest.approx(4) and result.accuracy == pytest.approx(8)
     np.testing.assert_array_equal(result.probs, values)
 
@@ -211,18 +244,146 @@ def test_evaluation_weights_each_batch_by_its_size(graph):
 # The report
 
 
-def test_accuracy_has_a_wilson_interval():
+def test_accuracy_has_a_wilson_interval(capsys):
+    probs = np.eye(43)[[3] * 8 + [4] * 2]
+    report.print_accuracy("Test", probs, np.full(10, 3))
     # Wilson's interval for 8 of 10, from its formula.
-    assert report.describe_accuracy(np.arange(10) < 8) == "0.800 (95 % interval 0.490 to 0.943)"
+    expected = "Test Accuracy = 0.800 (95 % interval 0.490 to 0.943)\n"
+    assert capsys.readouterr().out == expected
 
 
-def test_confusions_and_recalls():
+def test_confusions_and_recalls(capsys):
     labels = np.array([0, 0, 0, 0, 5, 5, 42])
     predictions = np.array([0, 0, 0, 5, 5, 5, 7])
     matrix = report.confusion_matrix(labels, predictions)
     assert matrix.shape == (43, 43) and matrix.sum() == 7
     assert matrix[0, 0] == 3 and matrix[0, 5] == 1 and matrix[42, 7] == 1
-    assert report.worst_recalls(matrix, 2) == [(42, 0.0, 1), (0, 0.75, 4)]
+    report.print_worst(np.eye(43)[predictions], labels, 2)
+    assert capsys.readouterr().out == (
+        f"Lowest recall:\n  0.000 of 1 {signs.class_names[42]}\n"
+        f"  0.750 of 4 {signs.class_names[0]}\n"
+    )
+
+
+# Finetuning
+
+
+@pytest.fixture
+def narrow(tmp_path, monkeypatch, graph):
+    """Finetuning's arguments on a few images and an AlexNet of few units."""
+    for name, value in (("DATA", tmp_path), ("LAB", tmp_path), ("NETWORK", tmp_path / "net.npy")):
+        monkeypatch.setattr(finetuning, name, value)
+    rng = np.random.default_rng(0)
+    shapes = {"conv1": (11, 11, 3, 8), "conv2": (5, 5, 4, 8), "conv3": (3, 3, 8, 8),
+              "conv4": (3, 3, 4, 8), "conv5": (3, 3, 4, 256), "fc6": (9216, 16),
+              "fc7": (16, 4096), "fc8": (4096, 43)}
+    weights = {
+        name: [rng.normal(0, np.sqrt(2 / np.prod(shape[:-1])), shape).astype(np.float32),
+               np.full(shape[-1], 0.1, np.float32)]
+        for name, shape in shapes.items()
+    }
+    weights["conv1"][0] /= 50
+    data = SimpleNamespace(
+        images=rng.integers(0, 256, (12, 32, 32, 3)).astype(np.uint8), test=None,
+        labels=np.arange(12), training=np.arange(7), validation=np.arange(7, 12),
+    )
+    args = SimpleNamespace(finetune=2, epochs=1, batch_size=3, seed=0, learning_rate=0.01)
+    return SimpleNamespace(args=args, data=data, weights=weights, folder=tmp_path)
+
+
+def finetune(narrow):
+    """{layer: [W, b]} after finetuning."""
+    writer = SimpleNamespace(add_summary=lambda *args: None)
+    finetuning.finetune(narrow.args, narrow.data, narrow.weights, script.evaluate, writer)
+    return np.load(finetuning.NETWORK, allow_pickle=True).item()
+
+
+def differences(a, b):
+    return [np.abs(x - y).max() for name in a for x, y in zip(a[name], b[name])]
+
+
+def test_finetuning_moves_every_layer_and_the_head_faster(narrow, capsys):
+    narrow.data.test = {"features": narrow.data.images[:3], "labels": narrow.data.labels[:3]}
+    network = finetune(narrow)
+    assert list(network) == list(narrow.weights)
+    assert min(differences(network, narrow.weights)) > 0
+    assert re.fullmatch(
+        rf"Finetuning\n\n({EPOCH}){{2}}Validation Accuracy = .*\nTest Accuracy = .*\n"
+        r"Finetuned network: net.npy\n", capsys.readouterr().out)
+    built = finetuning.build_graph(narrow.weights, 1.0)
+    feed = {built.images: np.ones((2, 32, 32, 3)), built.labels: [3, 4]}
+    variables = tf.trainable_variables()
+    gradients = tf.gradients(built.loss, variables)
+    with tf.Session() as sess:
+        sess.run(tf.global_variables_initializer())
+        before, slopes = sess.run([variables, gradients], feed)
+        sess.run(built.train_op, feed)
+        after = sess.run(variables)
+        assert sess.run(built.step) == 1
+    for variable, old, new, slope in zip(variables, before, after, slopes):
+        rate = 0.1 if variable.op.name.startswith("fc8/") else 0.01
+        np.testing.assert_allclose(old - new, rate * slope, atol=1e-6 + 1e-3 * abs(slope).max())
+
+
+@pytest.mark.parametrize("stop, kept", [(KeyboardInterrupt, 4), (RuntimeError, 3)])
+def test_interrupted_finetuning_goes_on(narrow, monkeypatch, stop, kept):
+    through = finetune(narrow)
+    shutil.rmtree(narrow.folder / "cache")
+    trained = []  # sizes of the batches; 3 in an epoch
+
+    def train(images):
+        trained.append(len(images))
+        if len(trained) == limit:
+            raise stop
+        return preprocess(images)
+
+    preprocess = finetuning.preprocess
+    monkeypatch.setattr(finetuning, "preprocess", train)
+    nothing = SimpleNamespace(loss=0, accuracy=0, probs=np.zeros((5, 43)))
+    monkeypatch.setattr(script, "evaluate", lambda *args: nothing)
+    limit = 5
+    with pytest.raises(stop):
+        finetune(narrow)
+    limit = None
+    trained.clear()
+    resumed = finetune(narrow)
+    assert len(trained) == 6 - kept
+    np.testing.assert_allclose(differences(resumed, through), 0, atol=1e-5)
+    assert len(list((narrow.folder / "cache").glob("*/*.index"))) == 1  # the older one is gone
+    trained.clear()
+    finetune(narrow)
+    assert not trained
+    narrow.args.finetune = 3
+    finetune(narrow)
+    assert len(trained) == 3
+
+
+def test_finetunings_checkpoint_depends_on_what_it_continues(narrow):
+    narrow.args.finetune = 1
+    finetune(narrow)
+    for name, value in (("learning_rate", 0.02), ("batch_size", 4), ("seed", 1)):
+        before = len(list((narrow.folder / "cache").iterdir()))
+        setattr(narrow.args, name, value)
+        finetune(narrow)
+        assert len(list((narrow.folder / "cache").iterdir())) == before + 1, name
+
+
+def test_finetuning_tells_what_is_wrong(narrow, monkeypatch):
+    finetune(narrow)
+    (checkpoint,) = (narrow.folder / "cache").glob("*/*.data*")
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-1000])
+    with pytest.raises(LabError, match="the checkpoint is damaged .* delete the folder"):
+        finetune(narrow)
+    checkpoint.unlink()
+    with pytest.raises(LabError, match="the checkpoint is damaged .* delete the folder"):
+        finetune(narrow)
+    shutil.rmtree(narrow.folder / "cache")
+    narrow.args.learning_rate = 1e9
+    with pytest.raises(LabError, match="diverged; choose a smaller --learning-rate"):
+        finetune(narrow)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=10**5))
+    with pytest.raises(LabError, match="MB are needed for finetuning and 0 MB are free"):
+        finetune(narrow)
 
 
 # The script
@@ -237,6 +398,8 @@ def lab(tmp_path, monkeypatch, drawn):
     """Training data of two short tracks a class, and output folders of this test's own."""
     for name, value in (("DATA", tmp_path), ("LAB", tmp_path), ("HEAD", tmp_path / "head.npy")):
         monkeypatch.setattr(script, name, value)
+    for name, value in (("DATA", tmp_path), ("LAB", tmp_path), ("NETWORK", tmp_path / "net.npy")):
+        monkeypatch.setattr(finetuning, name, value)
     monkeypatch.setattr(bottlenecks, "DATA", tmp_path)
     monkeypatch.setattr(script, "find_real", lambda name: None)
     monkeypatch.setattr(splits, "TRACK", 3)
@@ -244,7 +407,8 @@ def lab(tmp_path, monkeypatch, drawn):
     keep = np.arange(len(labels)) % 10 == 0
     dataset = {"features": images[keep], "labels": labels[keep]}
     (tmp_path / "train.p").write_bytes(pickle.dumps(dataset))
-    return tmp_path
+    yield tmp_path
+    shutil.rmtree(tmp_path)  # a finetuned network is large
 
 
 def test_training_end_to_end(run_main, lab):
@@ -275,6 +439,17 @@ def test_training_end_to_end(run_main, lab):
     assert "258 images, split at random: 173 train the head, 85 validate it" in at_random
 
 
+def test_finetuned_network_is_a_weights_file(run_main, lab, graph):
+    output = run_main(script, "--train", lab / "train.p", "--epochs", 1, "--finetune", 1)
+    assert re.search(rf"Finetuning\n\n{EPOCH}Validation Accuracy = .*\n"
+                     r"Finetuned network: net.npy\n$", output)
+    network, start = read_weights(lab / "net.npy"), read_weights(find("bvlc-alexnet.npy"))
+    assert network.pop("fc8")[0].shape == (4096, 43)
+    assert min(differences(network, start)) > 0
+    probs = AlexNet(tf.placeholder(tf.float32, (None, 227, 227, 3)), weights=lab / "net.npy")
+    assert probs.shape.as_list() == [None, 43]
+
+
 def test_first_epoch_has_the_courses_form(capsys):
     report.print_epoch(3, 1.5, 0.25, SimpleNamespace(loss=2.0, accuracy=0.5))
     assert re.fullmatch(EPOCH, capsys.readouterr().out)
@@ -286,6 +461,7 @@ def test_first_epoch_has_the_courses_form(capsys):
     (["--learning-rate", "-1"], "'-1' is not a number above zero"),
     (["--learning-rate", "nan"], "'nan' is not a number above zero"),
     (["--batch-size", "1.5"], "'1.5' is not a whole number from 1 on"),
+    (["--finetune", "0"], "'0' is not a whole number from 1 on"),
     (["--limit", "1"], "'1' is not a whole number from 2 on"),
     (["--train", "absent.p"], "absent.p: does not exist"),
     (["--weights", "absent.npy"], "absent.npy: does not exist"),
@@ -304,3 +480,15 @@ def test_an_empty_class_is_an_error(run_main, lab):
     (lab / "train.p").write_bytes(pickle.dumps({k: v[keep] for k, v in dataset.items()}))
     with pytest.raises(LabError, match=r"train.p: class 17 \(No entry\) has 0 images"):
         run_main(script, "--train", lab / "train.p")
+
+
+def test_a_class_with_one_track_is_told(run_main, lab, monkeypatch, capsys):
+    dataset = pickle.loads((lab / "train.p").read_bytes())
+    keep = (dataset["labels"] != 17) | (np.cumsum(dataset["labels"] == 17) <= 3)
+    (lab / "train.p").write_bytes(pickle.dumps({k: v[keep] for k, v in dataset.items()}))
+    args = SimpleNamespace(train=lab / "train.p", limit=None, random_split=False, test=None)
+    data = script.read_data(args, np.random.default_rng(0))
+    assert 17 in data.labels[data.training] and 17 not in data.labels[data.validation]
+    captured = capsys.readouterr()
+    assert captured.out.startswith("255 images, split by its 85 tracks")
+    assert captured.err.endswith("not validated, for want of a second track: class 17\n")
