@@ -1,19 +1,19 @@
 """Step 3: AlexNet stays frozen, a new last layer learns traffic signs.
 
-    python train_feature_extraction.py                      the lab's main job
-    python train_feature_extraction.py --limit 2            a quick look: 2 tracks a class
-    python train_feature_extraction.py --train my_signs.p   your own data
-    python train_feature_extraction.py --test test.p        ... and the test accuracy
-    python train_feature_extraction.py --random-split       the course's split, to compare
-    python train_feature_extraction.py --no-cache           the course's way: much slower
-    python train_feature_extraction.py --finetune 2         ... then 2 epochs of all layers
+    python train_feature_extraction.py                 the lab's main job
+    python train_feature_extraction.py --limit 2       a quick look: 2 tracks a class
+    python train_feature_extraction.py --train my.p    your own data
+    python train_feature_extraction.py --test test.p   ... and the test accuracy
+    python train_feature_extraction.py --random-split  the course's split, to compare
+    python train_feature_extraction.py --no-cache      the course's way: much slower
+    python train_feature_extraction.py --finetune 2    then 2 epochs of all layers
 
-The frozen network runs once over all images; its fc7 is cached in data/cache/ and the new
-layer, 4096 x 43, trains on that. The trained head goes to data/traffic_sign_head.npy, a
-finetuned network to data/traffic_sign_alexnet.npy.
+The frozen network runs once over all images; its fc7 is cached in data/cache/ and the
+new layer, 4096 x 43, trains on that. The trained head goes to
+data/traffic_sign_head.npy, a finetuned network to data/traffic_sign_alexnet.npy.
 
-The lines between `# Exercise NAME` and `# End of NAME` are yours to write anew: put `...`
-in their place, write, and ask `python tests/check.py NAME`.
+The lines between `# Exercise NAME` and `# End of NAME` are yours to write anew: put
+`...` in their place, write, and ask `python tests/check.py NAME`.
 """
 import sys
 import time
@@ -48,10 +48,12 @@ def parse_arguments():
     add("--train", metavar="FILE", help="training data; default: train.p")
     add("--test", metavar="FILE", help="test data; default: test.p, where it is present")
     add("--weights", metavar="FILE", help="a weights file; default: bvlc-alexnet.npy")
-    add("--epochs", type=at_least(1), default=EPOCHS, help="default: %(default)s")
-    add("--batch-size", type=at_least(1), default=BATCH_SIZE, help="default: %(default)s")
-    add("--learning-rate", type=positive, default=LEARNING_RATE, help="default: %(default)s")
-    add("--seed", type=at_least(0), default=SEED, help="default: %(default)s")
+    add("--epochs", type=at_least(1), metavar="N", default=EPOCHS, help="default: %(default)s")
+    add("--batch-size", type=at_least(1), metavar="N", default=BATCH_SIZE,
+        help="default: %(default)s")
+    add("--learning-rate", type=positive, metavar="X", default=LEARNING_RATE,
+        help="default: %(default)s")
+    add("--seed", type=at_least(0), metavar="N", default=SEED, help="default: %(default)s")
     add("--limit", type=at_least(2), metavar="N", help="only the first N tracks of each class")
     add("--random-split", action="store_true", help="split image by image, not by tracks")
     add("--no-cache", action="store_true", help="run the frozen network in every epoch")

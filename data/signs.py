@@ -9,10 +9,15 @@ with points = (x, y, x, y, ...) in percent of the plate's side, y downwards.
 import math
 import sys
 import textwrap
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from scipy.ndimage import gaussian_filter, map_coordinates
+
+from data.files import Parser, atomic_write, run_script
 
 WHITE, BLACK, GREY = (245, 245, 245), (20, 20, 20), (125, 125, 125)
 RED, BLUE, YELLOW, GREEN = (205, 20, 30), (10, 80, 185), (250, 175, 10), (0, 150, 70)
@@ -514,5 +519,12 @@ def contact_sheet(columns=9, cell=(124, 148)):
     return sheet.quantize(128, Image.Quantize.FASTOCTREE)
 
 
+def main():
+    parser = Parser(__doc__)
+    parser.add_argument("sheet", type=Path, help="the PNG file to write")
+    with atomic_write(parser.parse_args().sheet) as file:
+        contact_sheet().save(file, "PNG", optimize=True)
+
+
 if __name__ == "__main__":
-    contact_sheet().save(sys.argv[1])
+    run_script(main)

@@ -220,7 +220,7 @@ def check_fc8(script):
     expect(spread > 0,
            "All first weights are equal. A lone last layer recovers from that, but the units of "
            "any layer below it would stay copies of each other for ever.")
-    expect(spread < 0.1,
+    expect(spread < 0.15,
            f"The first weights have a standard deviation of {spread:.2g}. Over 4096 inputs that "
            "gives huge logits: the untrained head is sure, and wrong, and the loss starts high.")
 

@@ -230,8 +230,8 @@ RIGHT = {
     ],
     "accuracy": [
         (ACCURACY.format("tf.nn.in_top_k(logits, labels, 1)"), None, None),
-        (ACCURACY.format("tf.equal(tf.argmax(probs, -1, output_type=tf.int32), tf.cast(labels, tf.int32))"),
-         None, None),
+        (ACCURACY.format("tf.equal(tf.argmax(probs, -1, output_type=tf.int32), "
+                         "tf.cast(labels, tf.int32))"), None, None),
         (None, """
             for batch in np.array_split(indices, -(-len(indices) // batch_size)):
                 found = sess.run([graph.loss, graph.accuracy, graph.probs], feed(batch))

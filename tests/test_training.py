@@ -60,6 +60,30 @@ def test_real_tracks(real_data):
     assert tracks[-1] == 1306 and np.flatnonzero(tracks == short).tolist() == [*range(33660, 33689)]
 
 
+def in_another_order(images, labels, tracks, dropped):
+    """The classes in another order, without the tracks `dropped`: as in the course's later file."""
+    kept = np.flatnonzero(~np.isin(tracks, dropped))
+    order = np.random.default_rng(0).permutation(43)
+    kept = np.concatenate([kept[labels[kept] == label] for label in order])
+    return images[kept], labels[kept], tracks[kept]
+
+
+def test_tracks_are_found_in_any_order_of_the_classes(drawn):
+    images, labels, tracks = in_another_order(*drawn, np.arange(2580) // 30, [0, 40, 85])
+    assert np.array_equal(np.diff(splits.find_tracks(images, labels)) != 0, np.diff(tracks) != 0)
+
+
+def test_real_tracks_of_the_courses_later_file(real_data):
+    """Of its form: 34,799 images, 147 whole tracks fewer, classes in another order."""
+    dataset = read_signs(real_data / "train.p")
+    tracks = splits.find_tracks(dataset["features"], dataset["labels"])
+    whole = np.flatnonzero(np.bincount(tracks) == 30)
+    dropped = np.random.default_rng(1).choice(whole, 147, replace=False)
+    images, labels, tracks = in_another_order(*dataset.values(), tracks, dropped)
+    assert len(images) == 34_799
+    assert np.array_equal(np.diff(splits.find_tracks(images, labels)) != 0, np.diff(tracks) != 0)
+
+
 def test_split_by_track_keeps_tracks_whole_and_every_class_on_both_sides():
     labels = np.repeat(np.arange(43), 90)
     tracks = np.repeat(np.arange(129), 30)
