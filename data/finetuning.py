@@ -75,6 +75,26 @@ def open_checkpoints(folder, sess, saver, size):
         saver.recover_last_checkpoints(checkpoints.all_model_checkpoint_paths)
 
 
+def save_checkpoint(folder, sess, saver, step):
+    """Write a checkpoint into `folder`; the one before it goes when this one is complete."""
+    try:
+        saver.save(sess, str(folder / "model"), global_step=step)
+    except tf.errors.OpError as error:
+        raise LabError(f"{folder}: a checkpoint cannot be written ({type(error).__name__}); "
+                       "free some space, then run the same command again") from None
+
+
+def save_network(sess, layers):
+    """Write the network as a weights file of the layers named in `layers`."""
+    variables = {variable.op.name: variable for variable in tf.trainable_variables()}
+    network = {
+        name: sess.run([variables[name + "/weights"], variables[name + "/biases"]])
+        for name in layers
+    }
+    with atomic_write(NETWORK) as file:
+        np.save(file, network)
+
+
 def train_epoch(sess, graph, feed, order, batch_size, seen):
     """Train on the images order[seen:]; returns their mean loss."""
     total = 0
@@ -108,15 +128,15 @@ def finetune(args, data, weights, evaluate, writer):
         size = sum(array.nbytes for layer in weights.values() for array in layer)
         open_checkpoints(folder, sess, saver, size)
 
-        def save():
-            saver.save(sess, str(folder / "model"), global_step=graph.step)
-
         def make_feed(images, labels):
             return lambda i: {graph.images: preprocess(images[i]), graph.labels: labels[i]}
 
         feed = make_feed(data.images, data.labels)
         steps = len(range(0, len(data.training), args.batch_size))  # in an epoch
         done = sess.run(graph.step)
+        if done > steps * args.finetune:
+            raise LabError(f"{folder}: went on beyond --finetune {args.finetune} before; give "
+                           "a larger number, or delete the folder to start anew")
         print("Finetuning" + (f" goes on after {done} steps" if done else "") + "\n")
         result = None
         for epoch in range(done // steps + 1, args.finetune + 1):
@@ -126,9 +146,9 @@ def finetune(args, data, weights, evaluate, writer):
             try:
                 loss = train_epoch(sess, graph, feed, order, args.batch_size, seen)
             except KeyboardInterrupt:
-                save()
+                save_checkpoint(folder, sess, saver, graph.step)
                 raise
-            save()
+            save_checkpoint(folder, sess, saver, graph.step)
             result = evaluate(sess, graph, feed, data.validation, args.batch_size)
             report.print_epoch(epoch, time.time() - start, loss, result)
             report.add_scalars(writer, args.epochs + epoch, training_loss=loss,
@@ -136,13 +156,7 @@ def finetune(args, data, weights, evaluate, writer):
         if result is None:  # a run before this one did all epochs
             result = evaluate(sess, graph, feed, data.validation, args.batch_size)
 
-        variables = {v.op.name: v for v in tf.trainable_variables()}
-        network = {
-            name: sess.run([variables[name + "/weights"], variables[name + "/biases"]])
-            for name in weights
-        }
-        with atomic_write(NETWORK) as file:
-            np.save(file, network)
+        save_network(sess, weights)
         report.print_accuracy("Validation", result.probs, data.labels[data.validation])
         if data.test:
             images, labels = data.test["features"], data.test["labels"]

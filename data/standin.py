@@ -5,6 +5,7 @@ the real file. Delete the folder to have them made anew.
 """
 import pickle
 import sys
+import textwrap
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -78,15 +79,14 @@ def write_standin(name, file):
 def find_standin(name):
     """The path of the stand-in for the lab's file `name`, made now if it is not there.
 
-    One line on stderr says what is missing, what is used instead, and the cure.
+    A sentence on stderr says what is missing, what is used instead, and the cure.
     """
     path = DATA / "standin" / name
     if not path.exists():
         with atomic_write(path) as file:
             write_standin(name, file)
-    print(
-        f"{name} is missing; {path.relative_to(LAB)} is used, {MEANING[name]}. "
-        "Get the real one: python data/download.py",
-        file=sys.stderr,
-    )
+    message = (f"{name} is missing; {path.relative_to(LAB)} is used, {MEANING[name]}. "
+               "Get the real one: python data/download.py")
+    print(textwrap.fill(message, 79, subsequent_indent="    ", break_on_hyphens=False),
+          file=sys.stderr)
     return path

@@ -1,6 +1,5 @@
 """The exercises' checks: they catch each wrong answer and pass the right ones."""
 import re
-import subprocess
 import sys
 import textwrap
 
@@ -8,6 +7,7 @@ import check
 import pytest
 from conftest import LAB
 from data.exercises import read_exercises
+from data.files import LabError
 
 
 def answer(tmp_path, name, *texts):
@@ -305,11 +305,24 @@ def test_lost_marks_and_unreadable_python_get_a_sentence(tmp_path):
         check.check("freeze", path)
 
 
-def test_command(tmp_path):
-    command = [sys.executable, LAB / "tests" / "check.py"]
-    result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
-    names = "resize freeze fc8 optimiser accuracy caching".split()
-    assert result.stdout == "".join(f"{name}: pass\n" for name in names)
-    assert (result.returncode, result.stderr) == (0, "")
-    result = subprocess.run([*command, "fc9"], capture_output=True, text=True)
-    assert result.returncode == 2 and "'fc9' is no exercise; there are: resize" in result.stderr
+def test_an_unknown_exercise(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["check.py", "fc9"])
+    with pytest.raises(LabError, match="'fc9' is no exercise; there are: resize, freeze"):
+        check.main()
+
+
+def test_all_are_checked_and_one_wrong_answer_fails(monkeypatch, capsys):
+    def check_one(name, path):
+        assert path == LAB / check.EXERCISES[name][0]
+        if name == "fc8":
+            raise check.Wrong("word " * 30)
+
+    monkeypatch.setattr(check, "check", check_one)
+    monkeypatch.setattr(sys, "argv", ["check.py"])
+    with pytest.raises(SystemExit) as end:
+        check.main()
+    lines = capsys.readouterr().out.splitlines()
+    assert end.value.code == 1 and max(map(len, lines)) < 80
+    assert [line for line in lines if not line.startswith("    ")] == [
+        "resize: pass", "freeze: pass", "fc8: word" + " word" * 14,
+        "optimiser: pass", "accuracy: pass", "caching: pass"]

@@ -50,7 +50,8 @@ def test_as_a_student_runs_it(tmp_path):
     ran = subprocess.run([sys.executable, script], capture_output=True, text=True, cwd=tmp_path)
     assert ran.returncode == 0
     assert_form(ran.stdout, caffe_classes.class_names)
-    for line in ran.stderr.splitlines():
+    assert max(map(len, ran.stderr.splitlines())) < 80
+    for line in ran.stderr.replace("\n    ", " ").splitlines():
         assert re.fullmatch(r"\S+ is missing; data/standin/\S+ is used, .*data/download.py", line)
     assert list(tmp_path.iterdir()) == []
 
@@ -151,7 +152,7 @@ def test_standins_are_made_once_and_always_the_same(empty_lab, capsys):
         assert files.find(name).stat().st_mtime_ns == made
         path.unlink()
         assert files.find(name).read_bytes() == content
-        lines = capsys.readouterr().err.splitlines()
+        lines = capsys.readouterr().err.replace("\n    ", " ").splitlines()
         assert len(lines) == 3 and all(line.startswith(f"{name} is missing; ") for line in lines)
     assert Image.open(files.find("poodle.png")).mode == "RGBA"
 

@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 
 import train_feature_extraction as script
-from alexnet import AlexNet
 from conftest import LAB
 from data import bottlenecks, finetuning, report, signs, splits
-from data.files import LabError, find
+from data.files import LabError
 from data.reading import read_signs, read_weights
 from data.tf1 import tf
 
@@ -380,6 +379,9 @@ def test_interrupted_finetuning_goes_on(narrow, monkeypatch, stop, kept):
     narrow.args.finetune = 3
     finetune(narrow)
     assert len(trained) == 3
+    narrow.args.finetune = 2
+    with pytest.raises(LabError, match="beyond --finetune 2 before; give a larger number"):
+        finetune(narrow)
 
 
 def test_finetunings_checkpoint_depends_on_what_it_continues(narrow):
@@ -402,6 +404,14 @@ def test_finetuning_tells_what_is_wrong(narrow, monkeypatch):
     with pytest.raises(LabError, match="the checkpoint is damaged .* delete the folder"):
         finetune(narrow)
     shutil.rmtree(narrow.folder / "cache")
+
+    def full(*args, **kwargs):
+        raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tf.train.Saver, "save", full)
+        with pytest.raises(LabError, match="a checkpoint cannot be written"):
+            finetune(narrow)
     narrow.args.learning_rate = 1e9
     with pytest.raises(LabError, match="diverged; choose a smaller --learning-rate"):
         finetune(narrow)
@@ -422,8 +432,6 @@ def lab(tmp_path, monkeypatch, drawn):
     """Training data of two short tracks a class, and output folders of this test's own."""
     for name, value in (("DATA", tmp_path), ("LAB", tmp_path), ("HEAD", tmp_path / "head.npy")):
         monkeypatch.setattr(script, name, value)
-    for name, value in (("DATA", tmp_path), ("LAB", tmp_path), ("NETWORK", tmp_path / "net.npy")):
-        monkeypatch.setattr(finetuning, name, value)
     monkeypatch.setattr(bottlenecks, "DATA", tmp_path)
     monkeypatch.setattr(script, "find_real", lambda name: None)
     monkeypatch.setattr(splits, "TRACK", 3)
@@ -431,8 +439,7 @@ def lab(tmp_path, monkeypatch, drawn):
     keep = np.arange(len(labels)) % 10 == 0
     dataset = {"features": images[keep], "labels": labels[keep]}
     (tmp_path / "train.p").write_bytes(pickle.dumps(dataset))
-    yield tmp_path
-    shutil.rmtree(tmp_path)  # a finetuned network is large
+    return tmp_path
 
 
 def test_training_end_to_end(run_main, lab):
@@ -461,17 +468,6 @@ def test_training_end_to_end(run_main, lab):
     np.testing.assert_allclose(np.array(live, float), np.array(cached, float), rtol=1e-3)
     at_random = train("--epochs", 1, "--random-split")
     assert "258 images, split at random: 173 train the head, 85 validate it" in at_random
-
-
-def test_finetuned_network_is_a_weights_file(run_main, lab, graph):
-    output = run_main(script, "--train", lab / "train.p", "--epochs", 1, "--finetune", 1)
-    assert re.search(rf"Finetuning\n\n{EPOCH}Validation Accuracy = .*\n"
-                     r"Finetuned network: net.npy\n$", output)
-    network, start = read_weights(lab / "net.npy"), read_weights(find("bvlc-alexnet.npy"))
-    assert network.pop("fc8")[0].shape == (4096, 43)
-    assert min(differences(network, start)) > 0
-    probs = AlexNet(tf.placeholder(tf.float32, (None, 227, 227, 3)), weights=lab / "net.npy")
-    assert probs.shape.as_list() == [None, 43]
 
 
 def test_first_epoch_has_the_courses_form(capsys):
