@@ -119,6 +119,25 @@ def test_errors_end_in_one_line_and_a_status(monkeypatch, capsys, raised, status
     assert captured.err.strip().count("\n") == 0
 
 
+@pytest.mark.parametrize("line, error", [("x = ...", SystemExit), ("x = y", NameError)])
+def test_an_exercise_still_to_be_written_gets_a_sentence(
+        monkeypatch, tmp_path, capsys, line, error):
+    script = tmp_path / "x.py"
+    script.write_text(f"# Exercise resize\n{line}\n# End of resize\n")
+
+    def main():
+        raise NameError("name 'x' is not defined")
+
+    monkeypatch.setattr(sys, "argv", [str(script)])
+    with pytest.raises(error) as end:
+        files.run_script(main)
+    if error is SystemExit:
+        assert end.value.code == 2
+        assert capsys.readouterr().err == (
+            "x.py: `...` is still in the exercise resize; write its lines, then ask: "
+            "python tests/check.py resize\n")
+
+
 def test_real_pictures_are_read(real_data, run_main, weights_file):
     pictures = [real_data / name for name in ("poodle.png", "weasel.png")]
     output = run_main(imagenet_inference, "--weights", weights_file, *pictures)
