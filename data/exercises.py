@@ -20,7 +20,9 @@ def unfinished(path):
     source = path.read_text(encoding="utf-8")
     dots = [
         node.lineno for node in ast.walk(ast.parse(source))
-        if isinstance(node, ast.Constant) and node.value is Ellipsis
+        if isinstance(node, (ast.Expr, ast.Assign))
+        and isinstance(node.value, ast.Constant) and node.value.value is Ellipsis
     ]
     places = read_exercises(source)
-    return sorted({name for name, first, last in places for dot in dots if first <= dot <= last})
+    names = [name for name, first, last in places if any(first <= dot <= last for dot in dots)]
+    return list(dict.fromkeys(names))

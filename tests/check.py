@@ -91,9 +91,9 @@ def make_features(count):
     return np.maximum(features, 0)
 
 
-def build(script):
+def build(script, learning_rate=0.001):
     """The script's training graph and a session in which it is initialized."""
-    graph = script.build_graph(narrow_backbone(), 0.001)
+    graph = script.build_graph(narrow_backbone(), learning_rate)
     sess = tf.Session()
     sess.run(tf.global_variables_initializer())
     return graph, sess
@@ -132,23 +132,40 @@ def check_resize(script):
 
     def network(features, *args, **kwargs):
         inputs.append(features)
+        return tf.zeros((tf.shape(features)[0], SIGN_CLASSES))
+
+    def print_top5(*args):
         raise Seen
 
-    run_main(
-        script, AlexNet=network, find=lambda name: name, read_weights=lambda *args: {},
-        read_picture=lambda path, size: np.zeros((size, size, 3), np.uint8),
-    )
-    (resized,) = inputs
+    def run_once():
+        run_main(
+            script, AlexNet=network, find=lambda name: name, read_weights=lambda *args: {},
+            read_picture=lambda path, size: np.zeros((size, size, 3), np.uint8),
+            print_top5=print_top5,
+        )
+
+    try:
+        run_once()
+    except Exception:
+        if not inputs:  # else it is the feeding that fails: first look at what is fed
+            raise
+    resized = inputs[0]
     ops = upstream(resized)
     placeholders = [op.outputs[0] for op in ops if op.type == "Placeholder"]
     expect(len(placeholders) == 1, f"AlexNet's input depends on {len(placeholders)} placeholders; "
            "it needs the one that the pictures are fed to, else it does not see them.")
     (x,) = placeholders
-    size = x.shape.as_list()[1:]
-    expect(size == [32, 32, 3] and not any("PyFunc" in op.type for op in ops),
+    outside = x.shape.as_list()[1:3] == [227, 227] or any("PyFunc" in op.type for op in ops)
+    expect(not outside,
            f"The pictures are resized outside the graph (its placeholder is {x.shape}). "
            "Everyone who feeds the graph would have to repeat your way of resizing exactly; "
            "in the graph it is part of the network.")
+    expect(x.shape.as_list()[1:] == [32, 32, 3],
+           f"The placeholder has shape {x.shape}, but several pictures of 32x32 RGB pixels are "
+           "fed. A shape that says so finds wrong input at once.")
+    expect(x.dtype == tf.float32,
+           f"The placeholder holds {x.dtype.name}. The pictures are fed minus their mean, so "
+           "they have fractions and negative values, which other types cut off or turn round.")
     expect(x.shape[0] is None and resized.shape[0] is None,
            "The number of pictures is fixed in the graph. It then refuses every other number: "
            "one picture of your own, or the last batch of a data set.")
@@ -187,6 +204,8 @@ def check_resize(script):
         name = matches[0] if matches else None
         raise Wrong(reasons.get(name, "The values are not the signs', bilinearly resized. Only "
                                       "the size may change here: the mean is subtracted already."))
+    with tf.Graph().as_default():
+        run_once()  # the rest of the script has to find `x`
 
 
 def check_freeze(script):
@@ -197,8 +216,9 @@ def check_freeze(script):
     sess.run(tf.variables_initializer(tf.global_variables()[known:]))
     ours, theirs = sess.run([graph.fc7, reference], {graph.images: make_images(2)})
     expect(close(ours, theirs),
-           "fc7 is not what the inference scripts compute for the same picture. The head would "
-           "learn on features that it never meets again.")
+           "fc7 is not what the inference scripts compute for the same picture with the weights "
+           "in `backbone`. The head would learn on features that it never meets again, or "
+           "--weights would have no effect.")
     gradients = [g for g in tf.gradients(graph.loss, variables) if g is not None]
     expect(not gradients,
            f"The loss still has gradients for {len(gradients)} of AlexNet's variables. Whoever "
@@ -216,6 +236,9 @@ def check_fc8(script):
     expect(graph.W.shape == (4096, SIGN_CLASSES),
            f"W has shape {graph.W.shape}. The saved head has the layout of the weights file, "
            "inputs by outputs, or the inference script cannot use it.")
+    expect(graph.b.shape == (SIGN_CLASSES,),
+           f"b has shape {graph.b.shape}. It needs one number for each class; the saved head has "
+           "the layout of the weights file, or the inference script cannot use it.")
     spread = sess.run(graph.W).std()
     expect(spread > 0,
            "All first weights are equal. A lone last layer recovers from that, but the units of "
@@ -256,19 +279,24 @@ def check_fc8(script):
            "each sign is.")
     expect(not close(probs, softmax(softmax(logits))),
            "probs have gone through softmax twice: they are nearly the same for all classes.")
-    expect(close(probs, softmax(logits)), "probs are not the softmax of features times W plus b.")
+    expect(close(probs, softmax(logits)),
+           "probs are not the softmax, over the classes, of features times W plus b. A last "
+           "layer is linear (a rectified one cannot speak against a class), and the inference "
+           "script will use W and b just so.")
 
     loss, losses = run(graph.loss, features), cross_entropies(logits, labels)
     expect(np.ndim(loss) == 0,
-           f"The loss has shape {np.shape(loss)}: it must be one number for the batch, or the "
-           "optimiser minimises the sum, whose steps grow with the batch.")
+           f"The loss has shape {np.shape(loss)}: it must be one number for the batch. Of several "
+           "the optimiser minimises the sum, which grows with the batch.")
     expect(not close(loss, losses.sum()),
-           "The loss is the sum over the batch. Its gradients grow with the batch size, so each "
-           "batch size would need a learning rate of its own.")
+           "The loss is the sum over the batch. It and its gradients grow with the batch size: "
+           "losses cannot be compared, and gradient descent would need another learning rate.")
     expect(not close(loss, cross_entropies(softmax(logits), labels).mean()),
            "The loss takes softmax of probabilities, so softmax is applied twice. The loss can "
            "then never come near 0, and its gradients are faint.")
-    expect(close(loss, losses.mean()), "The loss is not the mean cross-entropy of the labels.")
+    expect(close(loss, losses.mean()),
+           "The loss is not the mean cross-entropy of the labels. Of a softmax over classes that "
+           "exclude each other, that is the one whose gradient is the error of the probabilities.")
     large = 1000 * features
     loss, losses = run(graph.loss, large), cross_entropies(large @ W + b, labels)
     expect(close(loss, losses.mean()),
@@ -297,6 +325,15 @@ def check_optimiser(script):
     for old, new, name in zip(before, after, "Wb"):
         expect(not np.array_equal(old, new), f"A step does not move {name}: a part of the head "
                "stays as it was drawn, and does not learn.")
+    with tf.Graph().as_default():
+        slow, slow_sess = build(script, learning_rate=1e-5)
+        slow_feed = {slow.features: make_features(4), slow.labels: [3, 14, 15, 42]}
+        start = slow_sess.run(slow.W)
+        slow_sess.run(slow.train_op, slow_feed)
+        step = np.abs(slow_sess.run(slow.W) - start).max()
+    expect(step < np.abs(after[0] - before[0]).max() / 3,
+           "A hundredth of the learning rate makes steps as large as before, so `learning_rate` "
+           "is not used: the flag --learning-rate would have no effect.")
     feed[graph.features] = sess.run(graph.fc7, feed)
     for _ in range(20):
         sess.run(graph.train_op, feed)
@@ -314,19 +351,34 @@ def check_accuracy(script):
     accuracy = sess.run(graph.accuracy, {graph.features: features, graph.labels: labels})
     expect(np.ndim(accuracy) == 0, f"The accuracy has shape {np.shape(accuracy)}: one number, "
            "the share of right answers in the batch, is wanted.")
+    probs = sess.run(graph.probs, {graph.features: features})
+    expect(not close(accuracy, np.mean(probs.argmax(axis=0) == labels)),
+           f"For a batch with {expected:.1%} right answers the accuracy is {accuracy:.3f}: the "
+           "likeliest image of each class is taken, on the wrong axis, and not the likeliest "
+           "class of each image.")
     expect(close(accuracy, expected),
-           f"For a batch with {expected:.1%} right answers the accuracy is {accuracy:.3f}. An "
-           "answer is the likeliest class of one image: look at which axis the classes are on.")
+           f"For a batch with {expected:.1%} right answers the accuracy is {accuracy:.3f}. It is "
+           "to be the share, from 0 to 1, of images whose likeliest class is the label; else "
+           "runs cannot be compared, and the best epoch is another one.")
+
+    indices = np.random.default_rng(5).permutation(count)[:9]
+    labels[:] = (predictions + 1) % SIGN_CLASSES
+    labels[indices[[2, 3, 4, 6, 7, 8]]] = predictions[indices[[2, 3, 4, 6, 7, 8]]]
+    right = labels[indices] == predictions[indices]  # in batches of 4, 4 and 1: 2, 3 and 1
+    means = [right[:4].mean(), right[4:8].mean(), right[8:].mean()]
+    sizes = []
 
     def feed(indices):
+        sizes.append(len(indices))
         return {graph.features: features[indices], graph.labels: labels[indices]}
 
-    labels[:9] = predictions[:9]
-    labels[[0, 1, 5]] += 1
-    labels %= SIGN_CLASSES
-    right = labels[:9] == predictions[:9]  # in batches of 4, 4 and 1: 2, 3 and 1 of them
-    result = script.evaluate(sess, graph, feed, np.arange(9), 4)
-    means = [right[:4].mean(), right[4:8].mean(), right[8:].mean()]
+    head = sess.run([graph.W, graph.b])
+    result = script.evaluate(sess, graph, feed, indices, 4)
+    expect(all(map(np.array_equal, head, sess.run([graph.W, graph.b]))),
+           "evaluate() changes the head: it trains on the images that are to judge it.")
+    expect(max(sizes, default=0) <= 4,
+           "evaluate() feeds more images at once than batch_size. With --no-cache, and with many "
+           "images, they do not fit into memory.")
     expect(not close(result.accuracy, np.mean(means)),
            "evaluate() takes the mean of the batches' means, so the one image of a last, "
            "smaller batch counts as much as a whole batch.")
@@ -335,14 +387,15 @@ def check_accuracy(script):
            "evaluate() drops the last, smaller batch: some images are never judged.")
     expect(close(result.accuracy, right.mean()),
            f"evaluate() finds an accuracy of {result.accuracy:.3f} where {right.sum()} of 9 "
-           "answers are right, in batches of 4: every image has to count once, and equally.")
-    loss = sess.run(graph.loss, feed(np.arange(9)))
+           "answers are right, in batches of 4: each of the images in `indices`, and no other, "
+           "has to count once, or the number is of something else.")
+    loss, probs = sess.run([graph.loss, graph.probs], feed(indices))
     expect(close(result.loss, loss),
            "evaluate()'s loss is not the mean over all images: each has to count once, and "
            "equally, whichever batch it is in.")
-    probs = sess.run(graph.probs, feed(np.arange(9)))
-    expect(close(result.probs, probs), "evaluate()'s probs are not those of all images in order; "
-           "the confusion matrix is drawn from them.")
+    expect(close(result.probs, probs),
+           "evaluate()'s probs are not those of all images, in the order of `indices`: the "
+           "confusion matrix would pair them with the labels of others.")
 
     training, validation = np.arange(86)[::2], np.arange(86)[1::2]
     data = SimpleNamespace(
@@ -350,80 +403,101 @@ def check_accuracy(script):
         training=training, validation=validation, test=None,
     )
     features = make_features(86)
-    judged = []
+    judged = []  # the images, for each epoch
+
+    def stop(*args):
+        raise Seen
 
     def make_feed(args, sess, graph, *rest):
         return lambda i: {graph.features: features[i], graph.labels: data.labels[i]}
 
     def evaluate(sess, graph, feed, indices, batch_size):
-        judged.extend(indices)
-        raise Seen
+        judged.append(list(indices))
+        if len(judged) == 2:
+            raise Seen
+        probs = np.full((len(indices), SIGN_CLASSES), 1 / SIGN_CLASSES)
+        return SimpleNamespace(loss=1.0, accuracy=0.5, probs=probs)
 
     with tempfile.TemporaryDirectory() as folder, tf.Graph().as_default():
-        run_main(script, "--epochs", "1", DATA=Path(folder), HEAD=Path(folder) / "head.npy",
-                 read_data=lambda *args: data, read_weights=lambda *args: narrow_backbone(),
-                 find=lambda name: name, make_feed=make_feed, evaluate=evaluate)
-    expect(not set(judged) & set(training),
+        run_main(script, "--epochs", "2", "--batch-size", "8", DATA=Path(folder),
+                 LAB=Path(folder), HEAD=Path(folder) / "head.npy", make_feed=make_feed,
+                 read_data=lambda *args: data, evaluate=evaluate, print_top5=stop,
+                 read_picture=stop, report=mock.MagicMock(), find=lambda name: name,
+                 read_weights=lambda *args: narrow_backbone())
+    expect(len(judged) == 2,
+           "The head is not judged after each epoch, so the best epoch may go by unseen.")
+    expect(not any(set(images) & set(training) for images in judged),
            "After an epoch the head is judged on images that it was trained on. That tells how "
            "well it remembers, not whether it knows signs that it has never seen.")
-    expect(sorted(judged) == sorted(validation),
+    expect(all(sorted(images) == sorted(validation) for images in judged),
            "After an epoch the head has to be judged on all validation images: fewer of them "
            "make a chance result.")
+    expect(all(images == list(validation) for images in judged),
+           "The validation images are judged in another order than they have in the data: the "
+           "confusion matrix would pair the answers with the labels of others.")
 
 
 def check_caching(script):
     graph, sess = build(script)
     rng = np.random.default_rng(4)
-    images = rng.integers(0, 256, (70, 32, 32, 3)).astype(np.uint8)
-    labels = rng.integers(0, SIGN_CLASSES, 70)
-    passed = []  # the images that went through the network
+    passed = []  # a list of images for each run of the network
+    run = sess.run
 
-    class Recorder:
-        def run(self, fetches, feed_dict=None):
-            if feed_dict and graph.images in feed_dict:
-                passed.extend(np.asarray(feed_dict[graph.images]))
-            return sess.run(fetches, feed_dict=feed_dict)
+    def record(fetches, feed_dict=None, *args):
+        if feed_dict and graph.images in feed_dict:
+            passed.append(list(np.asarray(feed_dict[graph.images])))
+        return run(fetches, feed_dict, *args)
 
-    recorder = Recorder()
-
-    with tempfile.TemporaryDirectory() as folder:
-        with mock.patch.object(bottlenecks, "DATA", Path(folder)):
-            feed = script.make_feed(SimpleNamespace(no_cache=False), recorder, graph,
-                                    narrow_backbone(), images, labels)
+    sess.run = record
+    with mock.patch.object(sys, "argv", [script.__file__]):
+        args = script.parse_arguments()
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        for module in (bottlenecks, script):
+            stack.enter_context(mock.patch.object(module, "DATA", Path(folder)))
+        for attempt in range(2):  # the second time with other images
+            images = rng.integers(0, 256, (300, 32, 32, 3)).astype(np.uint8)
+            labels = rng.integers(0, SIGN_CLASSES, 300)
+            passed.clear()
+            feed = script.make_feed(args, sess, graph, narrow_backbone(), images, labels)
             expect(callable(feed), "make_feed() has to return a function, from the images' "
                    "numbers to what is fed for them; the training calls it for each batch.")
-            orders = [rng.permutation(70)[:33], rng.permutation(70)[:33]]
-            feeds = [feed(order) for order in orders]
-            expect(not any(graph.images in fed for fed in feeds),
+            orders = np.split(rng.permutation(300), [128, 256])
+            epochs = [[feed(order) for order in orders] for _ in range(2)]
+            expect(not any(graph.images in fed for fed in epochs[1]),
                    "The images themselves are fed for a batch. The frozen network then runs in "
                    "every epoch, and always gives the same: that is the time to save.")
-            for order, fed in zip(orders, feeds):
-                recorder.run(graph.loss, fed)
-                expect(np.array_equal(fed[graph.labels], labels[order]),
-                       "The labels that are fed are not those of the batch's images: the head "
-                       "learns wrong names.")
-            expected = preprocess(images)
+            expected, count = preprocess(images), sum(map(len, passed))
+            expect(attempt == 0 or count > 0,
+                   "For a second data set the features of the first one are served. What is "
+                   "kept on disk has to tell which images it is of.")
             expect(all(np.abs(expected - image).max(axis=(1, 2, 3)).min() < 0.01
-                       for image in passed),
+                       for batch in passed for image in batch),
                    "The images do not reach the network as the inference scripts feed them. The "
                    "head would learn on features that it never meets again.")
-            expect(len(passed) == 70,
-                   f"{len(passed)} images went through the network for a data set of 70. Once "
-                   "each is enough, and all are needed.")
-            for order, fed in zip(orders, feeds):
-                fc7 = sess.run(graph.fc7, {graph.images: expected[order]})
-                expect(close(fed[graph.features], fc7),
+            expect(count == 300,
+                   f"{count} images went through the network for two epochs of 300. Once each is "
+                   "enough, and all are needed.")
+            expect(max(map(len, passed)) < 300,
+                   "All images go through the network in one run. Its inner layers need about "
+                   "5 MB for each: with a whole data set that is more than the memory.")
+            for order, fed in zip(orders, epochs[1]):
+                expect(np.array_equal(run(graph.labels, fed), labels[order]),
+                       "The labels that are fed are not those of the batch's images: the head "
+                       "learns wrong names.")
+                features = run(graph.features, fed)
+                fc7 = run(graph.fc7, {graph.images: expected[order]})
+                expect(close(features, fc7),
                        "The features that are fed are not fc7 of the batch's images: they are "
-                       "in another order, or of another layer.")
+                       "in another order, or of another layer, and the head learns wrong pairs.")
 
 
-EXERCISES = {
-    "resize": ("traffic_sign_inference.py", check_resize),
-    "freeze": ("train_feature_extraction.py", check_freeze),
-    "fc8": ("train_feature_extraction.py", check_fc8),
-    "optimiser": ("train_feature_extraction.py", check_optimiser),
-    "accuracy": ("train_feature_extraction.py", check_accuracy),
-    "caching": ("train_feature_extraction.py", check_caching),
+EXERCISES = {  # the script, how many places are marked in it, the check
+    "resize": ("traffic_sign_inference.py", 1, check_resize),
+    "freeze": ("train_feature_extraction.py", 1, check_freeze),
+    "fc8": ("train_feature_extraction.py", 1, check_fc8),
+    "optimiser": ("train_feature_extraction.py", 1, check_optimiser),
+    "accuracy": ("train_feature_extraction.py", 3, check_accuracy),
+    "caching": ("train_feature_extraction.py", 1, check_caching),
 }
 
 
@@ -435,30 +509,42 @@ def load(path):
     return module
 
 
+def first_reason(error):
+    """The line of an exception's message that says what is wrong."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
+    if isinstance(error, tf.errors.OpError):  # behind a trace that ends in "Node: 'name'"
+        nodes = [i for i, line in enumerate(lines[:-1]) if line.startswith("Node:")]
+        return lines[nodes[-1] + 1] if nodes else lines[0]
+    return lines[0]
+
+
 def check(name, path):
     """Check the exercise `name` in the script `path`; raises Wrong, with what is wrong."""
+    _, places, check_answer = EXERCISES[name]
     try:
         waiting = unfinished(path)
+        marked = [found for found, *_ in read_exercises(path.read_text(encoding="utf-8"))]
     except SyntaxError as error:
         raise Wrong(f"Python cannot read {path.name}, line {error.lineno}: {error.msg}.") from None
-    expect(name in [known for known, *_ in read_exercises(path.read_text(encoding="utf-8"))],
-           f"The marks `# Exercise {name}` and `# End of {name}` are not in {path.name} any "
-           "more: put them back around your lines.")
+    except UnicodeDecodeError:
+        raise Wrong(f"{path.name} is not UTF-8 text: save it in that encoding.") from None
+    expect(marked.count(name) == places,
+           f"A mark `# Exercise {name}` or `# End of {name}` is not in {path.name} any more: put "
+           f"it back around your lines ({places} such pairs).")
     expect(name not in waiting, "Your lines are still to be written: `...` stands in their place.")
     expect(not waiting, f"This needs the exercise {', '.join(waiting)} in the same script, where "
            "`...` is still in the place of your lines.")
     try:
         with tf.Graph().as_default():
-            EXERCISES[name][1](load(path))
+            check_answer(load(path))
     except Wrong:
         raise
-    except Exception as error:  # whatever a student's lines may raise
+    except (Exception, SystemExit) as error:  # whatever a student's lines may raise
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__)
                  if frame.filename == str(path)]
         place = f"line {lines[-1]} of {path.name}" if lines else path.name
-        reason = (str(error).strip().splitlines() or [""])[0]
         raise Wrong(f"Your lines do not run: {type(error).__name__} at {place}. Python says: "
-                    f"{reason}") from None
+                    f"{first_reason(error)}") from None
 
 
 def exercise(name):

@@ -108,6 +108,12 @@ WRONG = {
             SIGNS, "tf.transpose(tf.image.resize_images(x, (227, 227)), (0, 2, 1, 3))")),
         ("Only the size may change",
          RESIZE.format(SIGNS, "tf.image.resize_images(x, (227, 227)) / 255")),
+        ("shape", RESIZE.format("(None, None, None, 3)", "tf.image.resize_images(x, (227, 227))")),
+        ("holds uint8", RESIZE.format(SIGNS, "tf.image.resize_images(x, (227, 227))").replace(
+            "tf.float32", "tf.uint8")),
+        ("NameError at line .*'x' is not defined", RESIZE.format(
+            SIGNS, "tf.image.resize_images(x, (227, 227))").replace("x =", "y =", 1).replace(
+            "(x,", "(y,")),
         ("depends on 0 placeholders", RESIZE.format(SIGNS, "tf.zeros((2, 227, 227, 3))")),
     ],
     "freeze": [
@@ -118,6 +124,9 @@ WRONG = {
                        "fc6 = tf.stop_gradient(g.get_tensor_by_name('fc6:0'))\n"
                        "fc7 = tf.nn.relu(tf.nn.xw_plus_b(fc6, *[v for v in "
                        "tf.global_variables() if v.op.name.startswith('fc7/')]))")),
+        ("in `backbone`", FREEZE.format(
+            "tf.stop_gradient(AlexNet(resized, feature_extract=True, weights={"
+            "name: [2 * W, b] for name, (W, b) in backbone.items()}))")),
         ("not what the inference scripts compute", FREEZE.format(
             "tf.stop_gradient(AlexNet(resized / 255, feature_extract=True, weights=backbone))")),
     ],
@@ -149,17 +158,31 @@ WRONG = {
         ("computed from probabilities", fc8(
             loss="-tf.reduce_mean(tf.log(tf.clip_by_value("
                  "tf.reduce_sum(tf.one_hot(labels, 43) * probs, 1), 1e-10, 1)))")),
+        ("not the softmax", fc8(probs="tf.nn.softmax(logits, axis=0)")),
+        ("not the softmax", fc8(logits="tf.nn.relu(tf.matmul(features, W) + b)")),
+        ("not the mean cross-entropy", fc8(
+            loss="tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits("
+                 "labels=tf.one_hot(labels, 43), logits=logits))")),
+        ("b has shape", fc8(b="tf.Variable(tf.zeros((1, 43)))")),
+        ("Input to reshape is a tensor", fc8(probs="tf.reshape(logits, (-1, 43, 5))[..., 0]")),
         ("NameError at line", fc8(logits="tf.matmul(feature, W) + b")),
     ],
     "optimiser": [
         ("finds no variable", ADAM.format("loss, var_list=[]")),
         ("finds no variable", ADAM.format(
             "loss, var_list=[v for v in tf.trainable_variables() if v is not W and v is not b]")),
+        ("does not move W", ADAM.format("loss, var_list=[b]")),
+        ("`learning_rate` is not used",
+         "train_op = tf.train.AdamOptimizer(0.001).minimize(loss, var_list=[W, b])"),
         ("does not move b", ADAM.format("loss, var_list=[W]")),
         ("loss is not lower", ADAM.format("-loss")),
     ],
     "accuracy": [
-        ("which axis", ACCURACY.format("tf.equal(tf.argmax(logits, axis=0), labels)"), None, None),
+        ("to be the share", ACCURACY.format("tf.not_equal(tf.argmax(logits, 1), labels)"),
+         None, None),
+        ("to be the share", "accuracy = tf.reduce_sum(tf.cast(tf.equal(tf.argmax(logits, 1), "
+                            "labels), tf.float32))", None, None),
+        ("on the wrong axis", ACCURACY.format("tf.equal(tf.argmax(logits, axis=0), labels)"), None, None),
         ("has shape", "accuracy = tf.cast(tf.equal(tf.argmax(logits, 1), labels), tf.float32)",
          None, None),
         ("mean of the batches' means", None, EVALUATE.format(
@@ -172,11 +195,28 @@ WRONG = {
             batches="np.split(indices[:len(indices) // batch_size * batch_size], "
                     "len(indices) // batch_size)", weight="1 / (len(indices) // batch_size)"),
          None),
-        ("every image has to count once", None, EVALUATE.format(
+        ("has to count once, or the number", None, EVALUATE.format(
+            batches="batches(np.arange(len(indices)), batch_size)", weight=BY_SIZE), None),
+        ("in the order of `indices`", None, EVALUATE.format(
+            batches="batches(np.sort(indices), batch_size)", weight=BY_SIZE), None),
+        ("loss is not the mean", None, EVALUATE.format(
+            batches="batches(indices, batch_size)", weight=BY_SIZE).replace(
+            "loss += batch_loss * len(batch) / len(indices)", "loss = batch_loss"), None),
+        ("more images at once", None, EVALUATE.format(batches="[indices]", weight=BY_SIZE), None),
+        ("changes the head", None, EVALUATE.format(
+            batches="batches(indices, batch_size)", weight=BY_SIZE).replace(
+            "    tensors", "    sess.run(graph.train_op, feed(batch))\n    tensors", 1), None),
+        ("has to count once, or the number", None, EVALUATE.format(
             batches="batches(indices, batch_size)", weight="batch_size / len(indices)"), None),
         ("trained on", None, None, "result = evaluate(sess, graph, feed, data.training, 128)"),
         ("trained on", None, None,
          "result = evaluate(sess, graph, feed, np.arange(len(data.labels)), 128)"),
+        ("all validation images", None, None,
+         "result = evaluate(sess, graph, feed, data.validation[:args.batch_size], 128)"),
+        ("another order", None, None,
+         "result = evaluate(sess, graph, feed, data.validation[::-1], 128)"),
+        ("not judged after each epoch", None, None,
+         "result = best or evaluate(sess, graph, feed, data.validation, 128)"),
         ("all validation images", None, None,
          "result = evaluate(sess, graph, feed, data.validation[:10], 128)"),
     ],
@@ -184,12 +224,22 @@ WRONG = {
         ("do not reach the network", caching(images="images[batch].astype(np.float32)")),
         ("do not reach the network", caching(images="preprocess(images[batch]) / 255")),
         ("do not reach the network", caching(images="images[batch] - images[batch].mean()")),
-        ("runs in every epoch|run in every epoch|frozen network then runs",
+        ("frozen network then runs",
          "return lambda i: {graph.images: preprocess(images[i]), graph.labels: labels[i]}"),
-        ("140 images went through|66 images went through", """
+        ("600 images went through", """
             def rows(i):
                 return sess.run(graph.fc7, {graph.images: preprocess(images[i])})
             return lambda i: {graph.features: rows(i), graph.labels: labels[i]}
+            """),
+        ("in one run", caching(batches="[np.arange(len(images))]")),
+        ("features of the first one", """
+            path = DATA / "mine.npy"
+            if not path.exists():
+                batches = np.array_split(images, 10)
+                fc7 = [sess.run(graph.fc7, {graph.images: preprocess(b)}) for b in batches]
+                np.save(path, np.concatenate(fc7))
+            fc7 = np.load(path)
+            return lambda i: {graph.features: fc7[i], graph.labels: labels[i]}
             """),
         ("another order", caching(rows="fc7[np.sort(i)]")),
         ("wrong names", caching(labels="labels[np.sort(i)]")),
@@ -238,17 +288,38 @@ RIGHT = {
                 loss, accuracy = loss + found[0] * len(batch), accuracy + found[1] * len(batch)
                 probs += [found[2]]
             loss, accuracy = loss / len(indices), accuracy / len(indices)
-            """, "result = evaluate(sess, graph, feed, data.validation[::-1], 64)"),
+            """, "result = evaluate(sess, graph, feed, np.copy(data.validation), 64)"),
     ],
     "caching": [
         caching(),
         """
         fc7 = np.zeros((len(images), 4096), np.float32)
         for i in range(len(images)):
-            fc7[i] = sess.run(graph.fc7, feed_dict={graph.images: preprocess(images[i:i + 1])})
+            fed = {graph.images: preprocess(images[i:i + 1])}
+            fc7[i, ...] = graph.fc7.eval(session=sess, feed_dict=fed)
 
         def feed(indices):
             return {graph.features: fc7[indices], graph.labels: labels[indices]}
+
+        return feed
+        """,
+        """
+        with sess.as_default():
+            fc7 = np.concatenate([
+                graph.fc7.eval({graph.images: preprocess(images[batch])})
+                for batch in batches(np.arange(len(images)), args.batch_size)
+            ])
+        return lambda i: {graph.fc7: fc7[i], graph.labels: labels[i]}
+        """,
+        """
+        known = {}
+
+        def feed(indices):
+            new = [i for i in indices if i not in known]
+            if new:
+                fc7 = sess.run(graph.fc7, {graph.images: preprocess(images[new])})
+                known.update(zip(new, fc7))
+            return {graph.features: [known[i] for i in indices], graph.labels: labels[indices]}
 
         return feed
         """,
@@ -301,8 +372,23 @@ def test_lost_marks_and_unreadable_python_get_a_sentence(tmp_path):
     with pytest.raises(check.Wrong, match=r"Python cannot read train_feature_extraction.py, line"):
         check.check("freeze", path)
     path.write_text(path.read_text().replace("fc7 = (", "").replace("# End of freeze", ""))
-    with pytest.raises(check.Wrong, match="The marks `# Exercise freeze` and"):
+    with pytest.raises(check.Wrong, match="A mark `# Exercise freeze` or"):
         check.check("freeze", path)
+    path.write_bytes("# gr\xfcn".encode("latin1"))
+    with pytest.raises(check.Wrong, match="is not UTF-8"):
+        check.check("freeze", path)
+
+
+def test_one_lost_mark_of_three_is_told(tmp_path):
+    path = answer(tmp_path, "accuracy", None, None, None)
+    path.write_text(path.read_text().replace("# Exercise accuracy, 2 of 3", "#"))
+    with pytest.raises(check.Wrong, match="is not in .* any more: put it back .*3 such pairs"):
+        check.check("accuracy", path)
+
+
+def test_exit_in_an_answer_is_no_exit(tmp_path):
+    with pytest.raises(check.Wrong, match="SystemExit at line"):
+        check.check("freeze", answer(tmp_path, "freeze", "exit()"))
 
 
 def test_an_unknown_exercise(monkeypatch):
