@@ -123,10 +123,11 @@ def read_data(args, rng):
         how = f"by its {len(np.unique(tracks)):,} tracks"
         split = splits.split_by_track(tracks, labels, VALIDATION, rng)
     training, validation = split
-    absent = np.setdiff1d(labels, labels[validation])
-    if len(absent):
-        print(f"{path}: not validated, for want of a second track: "
-              f"class {', '.join(map(str, absent))}", file=sys.stderr)
+    for part, indices in ("training", training), ("validation", validation):
+        absent = np.setdiff1d(labels, labels[indices])
+        if len(absent):
+            print(f"{path}: too few images or tracks for the split; the {part} has none of "
+                  f"class {', '.join(map(str, absent))}", file=sys.stderr)
     print(f"{len(images):,} images, split {how}: {len(training):,} train the head, "
           f"{len(validation):,} validate it\n")
     test = args.test or find_real("test.p")
@@ -184,8 +185,9 @@ def main():
     sess = tf.Session()
     sess.run(tf.global_variables_initializer())
 
-    feed = make_feed(args, sess, graph, backbone, data.images, data.labels)
     folder = DATA / "runs" / time.strftime("%Y%m%d-%H%M%S")
+    folder.mkdir(parents=True, exist_ok=True)  # before the long work, in case it cannot be
+    feed = make_feed(args, sess, graph, backbone, data.images, data.labels)
     writer = tf.summary.FileWriter(str(folder))
     best = None
     for epoch in range(1, args.epochs + 1):

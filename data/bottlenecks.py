@@ -93,7 +93,7 @@ def compute(path, images, extract):
     with open(partial, "r+b") as file:
         file.truncate(size)
         file.seek(size)
-        file.write(check_sum(path.with_name(partial.name), size))
+        file.write(check_sum(partial, size))
         os.fsync(file.fileno())
     os.replace(partial, path)
 

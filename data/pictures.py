@@ -16,7 +16,8 @@ def read_picture(path, size):
     transparent it lies on white. Raises LabError when it cannot be read.
     """
     if not Path(path).is_file():
-        raise LabError(f"{path}: there is no such file; check the path of the picture")
+        wrong = "is not a file" if Path(path).exists() else "there is no such file"
+        raise LabError(f"{path}: {wrong}; check the path of the picture")
     try:
         picture = iio.imread(path, plugin="pillow", index=0, rotate=True)
         if picture.dtype in (np.uint16, np.int32):  # 16 bits, which Pillow would clip to 8

@@ -41,6 +41,8 @@ class _Dtype:
     """Stands for numpy.dtype: a plain number, or a Python object."""
 
     def __init__(self, code, align=False, copy=False):
+        if re.fullmatch(r"[USVcmM]\d*", text(code)):
+            raise LabError(f"holds an array of dtype {text(code)}, which are no real numbers")
         if not re.fullmatch(r"[fiu][1248]|b1|O8?", text(code)):
             raise Refused(f"arrays of dtype {text(code)!r}")
         self.code, self.byte_order = text(code), "|"
@@ -101,9 +103,11 @@ def _load(path, what, read):
     """`read(file)`, with every way in which a file can be bad as a LabError."""
     path = Path(path)
     cure = f"get the real one with: python data/download.py --only {what}"
+    if what == "head":
+        cure = "train one with: python train_feature_extraction.py"
     if not path.is_file():
         wrong = "is not a file" if path.exists() else "does not exist"
-        raise LabError(f"{path}: {wrong}; check the path, or leave it out to use the lab's own")
+        raise LabError(f"{path}: {wrong}; check the path, or {cure}")
     try:
         with open(path, "rb") as file:
             start = file.read(256)
@@ -143,15 +147,15 @@ def _floats(value, name, shape):
     """`value` as a finite float32 array of `shape`, in which None fits any size."""
     array = np.asarray(_content(value))
     if array.dtype.kind != "f":
-        raise LabError(f"{name} has dtype {array.dtype}, not float32")
+        raise LabError(f"{name} have dtype {array.dtype}, not float32")
     fits = [wanted in (size, None) for size, wanted in zip(array.shape, shape)]
     if array.ndim != len(shape) or not all(fits):
         wanted = str(shape).replace("None", "classes")
-        raise LabError(f"{name} has shape {array.shape}, not {wanted}")
+        raise LabError(f"{name} have shape {array.shape}, not {wanted}")
     with np.errstate(over="ignore"):
         array = array.astype(np.float32, copy=False)
     if not np.isfinite(array).all():
-        raise LabError(f"{name} holds values that are not finite (NaN or infinite)")
+        raise LabError(f"{name} hold values that are not finite (NaN or infinite)")
     return array
 
 
@@ -193,7 +197,7 @@ def read_weights(path, names=tuple(SHAPES)):
         layers = _dictionary(content, "layers")
         return {name: _layer(layers, name) for name in names}
 
-    return _load(path, "weights", read)
+    return _load(path, "head" if tuple(names) == ("fc8",) else "weights", read)
 
 
 def read_signs(path, what="train"):

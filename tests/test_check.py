@@ -182,7 +182,8 @@ WRONG = {
          None, None),
         ("to be the share", "accuracy = tf.reduce_sum(tf.cast(tf.equal(tf.argmax(logits, 1), "
                             "labels), tf.float32))", None, None),
-        ("on the wrong axis", ACCURACY.format("tf.equal(tf.argmax(logits, axis=0), labels)"), None, None),
+        ("on the wrong axis", ACCURACY.format("tf.equal(tf.argmax(logits, axis=0), labels)"),
+         None, None),
         ("has shape", "accuracy = tf.cast(tf.equal(tf.argmax(logits, 1), labels), tf.float32)",
          None, None),
         ("mean of the batches' means", None, EVALUATE.format(

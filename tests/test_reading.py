@@ -127,15 +127,15 @@ def spoil(name, W=None, b=None):
 
 @pytest.mark.parametrize("change, message", [
     (lambda layers: layers.pop("conv3"), "layer conv3 is missing"),
-    (spoil("fc6", W=np.zeros((5, 4), np.float32)), r"fc6's weights has .*\(5, 4\), not \(4, 5\)"),
-    (spoil("fc8", b=np.zeros(6, np.float32)), r"fc8's biases has shape \(6,\), not \(7,\)"),
+    (spoil("fc6", W=np.zeros((5, 4), np.float32)), r"fc6's weights have .*\(5, 4\), not \(4, 5\)"),
+    (spoil("fc8", b=np.zeros(6, np.float32)), r"fc8's biases have shape \(6,\), not \(7,\)"),
     (spoil("fc8", W=np.zeros(4, np.float32)), r"shape \(4,\), not \(4, classes\)"),
-    (spoil("fc6", W=np.zeros((4, 5), np.int32)), "fc6's weights has dtype int32, not float32"),
-    (spoil("fc7", b=np.full(5, np.nan)), "fc7's biases holds values that are not finite"),
-    (spoil("fc7", b=np.full(5, 1e300)), "fc7's biases holds values that are not finite"),
-    (spoil("conv1", W="text"), "conv1's weights has dtype <U4"),
+    (spoil("fc6", W=np.zeros((4, 5), np.int32)), "fc6's weights have dtype int32, not float32"),
+    (spoil("fc7", b=np.full(5, np.nan)), "fc7's biases hold values that are not finite"),
+    (spoil("fc7", b=np.full(5, 1e300)), "fc7's biases hold values that are not finite"),
+    (spoil("conv1", W="text"), "conv1's weights have dtype <U4"),
     (lambda layers: layers.update(conv1=[layers["conv1"][0]]), "conv1 is not a pair"),
-    (lambda layers: layers.update(conv1={"kernel": 1}), "conv1's weights has dtype object"),
+    (lambda layers: layers.update(conv1={"kernel": 1}), "conv1's weights have dtype object"),
 ])
 def test_bad_layers(tmp_path, layers, change, message):
     change(layers)
@@ -287,6 +287,20 @@ def test_hostile_pickle_does_not_run(tmp_path, monkeypatch, name, what):
         (read_weights if what == "weights" else read_signs)(path)
     one_line(error)
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_an_array_of_words_is_told_without_alarm(tmp_path):
+    signs = {"features": np.zeros((2, 32, 32, 3), np.uint8), "labels": np.array(["1", "22"])}
+    (tmp_path / "my.p").write_bytes(pickle.dumps(signs))
+    with pytest.raises(LabError, match="my.p: holds an array of dtype U2, which are no real"):
+        read_signs(tmp_path / "my.p")
+
+
+def test_a_head_cannot_be_downloaded(tmp_path):
+    (tmp_path / "bad.npy").write_bytes(b"")
+    for name in ("absent.npy", "bad.npy"):
+        with pytest.raises(LabError, match="train one with: python train_feature_extraction.py"):
+            read_weights(tmp_path / name, ["fc8"])
 
 
 @pytest.mark.parametrize("name", ["REDUCE", "INST", "OBJ", "STACK_GLOBAL"])

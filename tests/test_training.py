@@ -502,6 +502,25 @@ def test_an_empty_class_is_an_error(run_main, lab):
         run_main(script, "--train", lab / "train.p")
 
 
+def test_a_class_that_chance_leaves_out_is_told(run_main, lab, capsys):
+    dataset = pickle.loads((lab / "train.p").read_bytes())
+    keep = np.arange(len(dataset["labels"])) % 3 == 0  # two images a class
+    (lab / "train.p").write_bytes(pickle.dumps({k: v[keep] for k, v in dataset.items()}))
+    args = SimpleNamespace(train=lab / "train.p", limit=None, random_split=True, test=None)
+    data = script.read_data(args, np.random.default_rng(0))
+    absent = np.setdiff1d(data.labels, data.labels[data.training]).tolist()
+    assert absent
+    told = f"the training has none of class {', '.join(map(str, absent))}\n"
+    assert told in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_made_is_told_before_the_work(run_main, lab, monkeypatch):
+    (lab / "runs").write_text("a file where the folder is to be")
+    monkeypatch.setattr(script, "make_feed", lambda *args: pytest.fail("worked"))
+    with pytest.raises(OSError, match="runs"):
+        run_main(script, "--train", lab / "train.p")
+
+
 def test_a_class_with_one_track_is_told(run_main, lab, monkeypatch, capsys):
     dataset = pickle.loads((lab / "train.p").read_bytes())
     keep = (dataset["labels"] != 17) | (np.cumsum(dataset["labels"] == 17) <= 3)
@@ -511,4 +530,4 @@ def test_a_class_with_one_track_is_told(run_main, lab, monkeypatch, capsys):
     assert 17 in data.labels[data.training] and 17 not in data.labels[data.validation]
     captured = capsys.readouterr()
     assert captured.out.startswith("255 images, split by its 85 tracks")
-    assert captured.err.endswith("not validated, for want of a second track: class 17\n")
+    assert captured.err.endswith("split; the validation has none of class 17\n")
