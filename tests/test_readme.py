@@ -17,6 +17,7 @@ from PIL import Image
 from alexnet import AlexNet
 from data import download, signs
 from data.files import find
+from data.reading import SHAPES
 from data.tf1 import tf
 
 README = (LAB / "README.md").read_text(encoding="utf-8")
@@ -139,9 +140,7 @@ def test_download_commands(monkeypatch, capsys):
 def test_layer_table_is_the_graphs(graph):
     row = re.compile(r"^\| (\w+)(.*?) \| ([\dx]+) \| *([\d,]*) *\| *([\d,]*) *\|$", re.MULTILINE)
     rows = row.findall(README)
-    shapes = {"conv1": (11, 11, 3, 96), "conv2": (5, 5, 48, 256), "conv3": (3, 3, 256, 384),
-              "conv4": (3, 3, 192, 384), "conv5": (3, 3, 192, 256), "fc6": (9216, 4096),
-              "fc7": (4096, 4096), "fc8": (4096, 1000)}
+    shapes = {name: (*inputs, units or 1000) for name, (*inputs, units) in SHAPES.items()}
     weights = {name: [np.broadcast_to(np.float32(0), shape), np.zeros(shape[-1], np.float32)]
                for name, shape in shapes.items()}
     AlexNet(tf.placeholder(tf.float32, (1, 227, 227, 3)), weights=weights)
