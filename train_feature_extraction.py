@@ -113,11 +113,10 @@ def read_data(args, rng):
         chosen = splits.first_tracks(tracks, labels, args.limit)
         images, labels = images[chosen], labels[chosen]
         tracks = tracks if tracks is None else tracks[chosen]
-    if args.random_split:
-        how, split = "at random", splits.split_at_random(labels, VALIDATION, rng)
-    elif tracks is None:
+    if tracks is None and not args.random_split:
         print(f"{path}: its order shows no tracks, so it is split at random: the accuracy "
               "flatters where images of one sign are on both sides", file=sys.stderr)
+    if tracks is None or args.random_split:
         how, split = "at random", splits.split_at_random(labels, VALIDATION, rng)
     else:
         how = f"by its {len(np.unique(tracks)):,} tracks"

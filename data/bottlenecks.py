@@ -12,7 +12,7 @@ import zlib
 import numpy as np
 
 from data.files import DATA, need_room
-from data.progress import Progress
+from data.progress import batches
 from data.tf1 import tf
 
 BATCH = 32  # images in one run of the frozen network; larger is not faster on CPUs
@@ -80,16 +80,12 @@ def compute(path, images, extract):
     done = max(partial.stat().st_size - len(header), 0) // ROW
     need_room(path.parent, size - partial.stat().st_size, "for the bottleneck features",
               "free some space, or run with --limit or --no-cache")
-    progress = Progress(len(images), "images", done_before=done)
     with open(partial, "r+b") as file:
         file.write(header)
         file.seek(done * ROW, os.SEEK_CUR)
-        for start in range(done, len(images), BATCH):
-            batch = images[start:start + BATCH]
+        for batch in batches(images, BATCH, done):
             file.write(extract(batch).astype("<f4", copy=False).tobytes())
             file.flush()  # a run that is killed has lost no more than one batch
-            progress.update(start + len(batch))
-    progress.close()
     with open(partial, "r+b") as file:
         file.truncate(size)
         file.seek(size)

@@ -7,7 +7,7 @@ def read_exercises(source):
     """[(name, first line, last line)] of the marked places; lines count from 1, marks outside."""
     found, start = [], None
     for number, line in enumerate(source.splitlines(), 1):
-        if match := re.match(r"\s*# Exercise (\w+)", line):
+        if re.match(r"\s*# Exercise \w+", line):
             start = number
         elif (match := re.match(r"\s*# End of (\w+)", line)) and start:
             found.append((match[1], start + 1, number - 1))

@@ -48,11 +48,14 @@ class Progress:
             print(file=sys.stderr)
 
 
-def batches(indices, size, done=0):
-    """Yield `indices` from number `done` on in pieces of `size`; the last may be smaller."""
-    progress = Progress(len(indices), "images", done)
-    for start in range(done, len(indices), size):
-        batch = indices[start:start + size]
+def batches(images, size, done=0):
+    """Yield `images`, or their indices, from number `done` on in pieces of `size`.
+
+    The last piece may be smaller. The progress line counts a piece when the next is asked for.
+    """
+    progress = Progress(len(images), "images", done)
+    for start in range(done, len(images), size):
+        batch = images[start:start + size]
         yield batch
         progress.update(start + len(batch))
     progress.close()

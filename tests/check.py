@@ -21,6 +21,7 @@ from types import SimpleNamespace
 from unittest import mock
 
 import numpy as np
+from scipy.special import log_softmax, softmax
 
 LAB = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(LAB))
@@ -51,17 +52,9 @@ def close(a, b):
     return np.shape(a) == np.shape(b) and np.allclose(a, b, 1e-3, 1e-5 * max(1, np.max(b)))
 
 
-def softmax(logits):
-    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return exponentials / exponentials.sum(axis=1, keepdims=True)
-
-
 def cross_entropies(logits, labels):
     """(N,): of the softmax of `logits`, in double precision."""
-    logits = logits.astype(np.float64)
-    top = logits.max(axis=1)
-    sums = np.log(np.exp(logits - top[:, np.newaxis]).sum(axis=1)) + top
-    return sums - logits[np.arange(len(labels)), labels]
+    return -log_softmax(logits.astype(np.float64), axis=1)[np.arange(len(labels)), labels]
 
 
 @functools.cache
@@ -93,6 +86,7 @@ def make_features(count):
 
 def build(script, learning_rate=0.001):
     """The script's training graph and a session in which it is initialized."""
+    tf.set_random_seed(0)  # the same verdict for the same lines
     graph = script.build_graph(narrow_backbone(), learning_rate)
     sess = tf.Session()
     sess.run(tf.global_variables_initializer())
@@ -267,19 +261,19 @@ def check_fc8(script):
         names = ["fc6", "fc7 before it is rectified", "fc7 from the network alone"]
         for name, tensor in zip(names, (fc6, raw, fc7)):
             source = run(tensor, features)
-            expect(not close(probs, softmax(source @ W + b)),
+            expect(not close(probs, softmax(source @ W + b, axis=1)),
                    f"The head reads {name}, not `features`. What it is fed from the cache, and "
                    "what it will see in inference, is the rectified fc7.")
         raise Wrong("The head does not depend on `features`: cached fc7 cannot reach it.")
     expect(not close(probs, logits),
            "probs are the logits themselves: they do not add up to 1, so they are no "
            "probabilities.")
-    expect(not close(probs, softmax(features @ W)),
+    expect(not close(probs, softmax(features @ W, axis=1)),
            "The bias has no effect on the outputs. Without it the head cannot learn how common "
            "each sign is.")
-    expect(not close(probs, softmax(softmax(logits))),
+    expect(not close(probs, softmax(softmax(logits, axis=1), axis=1)),
            "probs have gone through softmax twice: they are nearly the same for all classes.")
-    expect(close(probs, softmax(logits)),
+    expect(close(probs, softmax(logits, axis=1)),
            "probs are not the softmax, over the classes, of features times W plus b. A last "
            "layer is linear (a rectified one cannot speak against a class), and the inference "
            "script will use W and b just so.")
@@ -291,7 +285,7 @@ def check_fc8(script):
     expect(not close(loss, losses.sum()),
            "The loss is the sum over the batch. It and its gradients grow with the batch size: "
            "losses cannot be compared, and gradient descent would need another learning rate.")
-    expect(not close(loss, cross_entropies(softmax(logits), labels).mean()),
+    expect(not close(loss, cross_entropies(softmax(logits, axis=1), labels).mean()),
            "The loss takes softmax of probabilities, so softmax is applied twice. The loss can "
            "then never come near 0, and its gradients are faint.")
     expect(close(loss, losses.mean()),
@@ -351,8 +345,9 @@ def check_accuracy(script):
     accuracy = sess.run(graph.accuracy, {graph.features: features, graph.labels: labels})
     expect(np.ndim(accuracy) == 0, f"The accuracy has shape {np.shape(accuracy)}: one number, "
            "the share of right answers in the batch, is wanted.")
-    probs = sess.run(graph.probs, {graph.features: features})
-    expect(not close(accuracy, np.mean(probs.argmax(axis=0) == labels)),
+    probs, W, b = sess.run([graph.probs, graph.W, graph.b], {graph.features: features})
+    swapped = [np.mean(scores.argmax(axis=0) == labels) for scores in (probs, features @ W + b)]
+    expect(not any(close(accuracy, wrong) for wrong in swapped),
            f"For a batch with {expected:.1%} right answers the accuracy is {accuracy:.3f}: the "
            "likeliest image of each class is taken, on the wrong axis, and not the likeliest "
            "class of each image.")
