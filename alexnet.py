@@ -1,27 +1,29 @@
-"""AlexNet in TensorFlow's graph mode, with the BVLC weights.
+"""AlexNet in TensorFlow's graph mode.
 
     x = tf.placeholder(tf.float32, (None, 227, 227, 3))
-    probs = AlexNet(x)
+    probs = AlexNet(x, read_weights("bvlc-alexnet.npy"))
     sess = tf.Session()
     sess.run(tf.global_variables_initializer())
     sess.run(probs, feed_dict={x: images})
 
 The network: A. Krizhevsky, I. Sutskever, G. Hinton, "ImageNet Classification with Deep
 Convolutional Neural Networks", NIPS 2012; as trained by the Berkeley Vision and Learning
-Center (Caffe's bvlc_alexnet, which normalises before it pools, as the paper does). It
-differs from Caffe's in one place, as the course's network does: conv1 is SAME where
-Caffe's is VALID, so that its output is 57x57 and not 55x55, and pool1's 28x28, not 27x27.
+Center (Caffe's bvlc_alexnet, which normalises before it pools, as the paper does). In three
+things it follows the course, not Caffe: conv1 is SAME where Caffe's is VALID, so that its
+output is 57x57 and not 55x55, and pool1's 28x28, not 27x27; it is fed RGB, though the weights
+were trained on BGR; and an image loses its own mean, where Caffe subtracts ImageNet's mean of
+each channel.
 """
-from data.files import find
-from data.reading import BACKBONE, SHAPES, read_weights
-from data.tf1 import tf
+from data.lab.tf1 import tf
+from data.lab.weights import BACKBONE, SHAPES
 
 
 def variable(array, name):
     """A variable that starts as `array`, which stays out of the graph.
 
     The initial value is an op that fetches the array from NumPy when the initializer
-    runs; as a constant it would be copied into the graph, 244 MB for all of AlexNet.
+    runs; as a constant it would be copied into the graph, 244 MB for all of AlexNet. The
+    array stays in memory as long as the graph, beside the variable's own copy.
     """
 
     def initial_value():
@@ -32,7 +34,7 @@ def variable(array, name):
 
 
 def conv(bottom, name, layers, stride=1, groups=1):
-    """Rectified convolution; in `groups`, each sees its own share of the channels."""
+    """Rectified convolution; with groups=2, each half of the filters sees half the channels."""
     W, b = layers[name]
     parts = zip(tf.split(bottom, groups, axis=3), tf.split(W, groups, axis=3))
     parts = [tf.nn.conv2d(part, kernel, stride, "SAME") for part, kernel in parts]
@@ -58,24 +60,19 @@ def dense(bottom, name, layers):
     return tf.nn.relu(tf.nn.xw_plus_b(bottom, W, b), name=name)
 
 
-def AlexNet(features, feature_extract=False, weights=None):
+def AlexNet(features, weights, feature_extract=False):
     """Build AlexNet on `features`; each layer's output tensor bears the layer's name.
 
     features: float32 (N, 227, 227, 3), RGB 0 to 255, each image minus its own mean
-    feature_extract: stop at fc7, without fc8; the file's fc8 is not looked at then
-    weights: path of a weights file, or its content {layer: [W, b]}; without it the
-        lab's bvlc-alexnet.npy, or its stand-in where that is missing
+    weights: {layer: [W, b]}, as read_weights reads them
+    feature_extract: stop at fc7, without fc8, which `weights` need not hold then
     Returns the softmax probabilities (N, 1000), as many classes as fc8 has; with
     `feature_extract` the rectified fc7 (N, 4096).
-    Raises data.files.LabError when the weights file is bad.
     """
-    names = BACKBONE if feature_extract else tuple(SHAPES)
-    if not isinstance(weights, dict):
-        weights = read_weights(weights or find("bvlc-alexnet.npy"), names)
     layers = {
         name: [variable(weights[name][0], name + "/weights"),
                variable(weights[name][1], name + "/biases")]
-        for name in names
+        for name in (BACKBONE if feature_extract else SHAPES)
     }
 
     conv1 = conv(features, "conv1", layers, stride=4)  # (N, 57, 57, 96)

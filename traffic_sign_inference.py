@@ -2,59 +2,47 @@
 
     python traffic_sign_inference.py                            construction and stop
     python traffic_sign_inference.py sign.jpg                   your own pictures
+    python traffic_sign_inference.py --head data/traffic_sign_head.npy    after step 3
 
-    python traffic_sign_inference.py --head data/traffic_sign_head.npy [sign.jpg]
-        after step 3: the same network with the new head, which knows the signs' names
-
-For each picture it prints the five likeliest classes with their probabilities. ImageNet
-has no class for most signs, so without a new head the answers miss the point.
-
-The lines between `# Exercise resize` and `# End of resize` are yours to write anew: put
-`...` in their place, write, and ask `python tests/check.py resize`.
+Prints for each picture the five most probable classes: ImageNet's, or with a trained head
+the signs'. Exercise: python tests/check.py resize
 """
 import time
 
 import caffe_classes
 from alexnet import AlexNet
-from data import signs
-from data.files import LabError, Parser, find, run_script
-from data.pictures import preprocess, print_top5, read_picture
-from data.reading import BACKBONE, SHAPES, read_weights
-from data.tf1 import tf
+from data.lab import gtsrb
+from data.lab.batches import batches
+from data.lab.command import parse_settings, path
+from data.lab.exercises import run_script
+from data.lab.pictures import SETTINGS, preprocess, print_top5, read_pictures
+from data.lab.standin import find
+from data.lab.tf1 import tf
+from data.lab.weights import read_weights
 
-PICTURES = ("construction.jpg", "stop.jpg")
-CLASS_NAMES = {1000: caffe_classes.class_names, 43: signs.class_names}
+PICTURES = "construction.jpg", "stop.jpg"
+NAMES = {1000: caffe_classes.class_names, 43: gtsrb.class_names}
+HEAD = ("--head", path, None, "a trained head, to take the place of fc8")
 
 
 def main():
-    parser = Parser(__doc__)
-    parser.add_argument("pictures", nargs="*", help="pictures of any size")
-    parser.add_argument("--weights", help="a weights file; default: bvlc-alexnet.npy")
-    parser.add_argument("--head", help="a trained head, to take the place of fc8")
-    args = parser.parse_args()
-    images = [read_picture(path, 32) for path in args.pictures or map(find, PICTURES)]
-    layers = BACKBONE if args.head else SHAPES
-    weights = read_weights(args.weights or find("bvlc-alexnet.npy"), layers)
-    if args.head:
-        weights.update(read_weights(args.head, ["fc8"]))
+    args = parse_settings(__doc__, (*SETTINGS, HEAD))
+    images = read_pictures(args.pictures or map(find, PICTURES), 32)
+    weights = read_weights(args.weights or find("bvlc-alexnet.npy"), head=args.head, classes=NAMES)
 
-    # Exercise resize: the signs have 32x32 pixels, AlexNet expects 227x227.
+    # Legacy bilinear samples, without half-pixel centres, as the course ran; TensorFlow 2's
+    # own tf.image.resize gives other numbers.
+    # Exercise resize
     x = tf.placeholder(tf.float32, (None, 32, 32, 3))
-    # Legacy bilinear sampling, without half-pixel centres, as the course ran; TensorFlow
-    # 2's own tf.image.resize gives other numbers.
     resized = tf.image.resize_images(x, (227, 227))  # (N, 227, 227, 3)
     # End of resize
-    probs = AlexNet(resized, weights=weights)  # (N, 1000), with a head (N, 43)
-    if probs.shape[1] not in CLASS_NAMES:
-        raise LabError(f"{args.head or args.weights}: fc8 has {probs.shape[1]} classes; "
-                       "give one with ImageNet's 1,000 or the 43 signs")
-    init = tf.global_variables_initializer()
+    probs = AlexNet(resized, weights)  # (N, 1000), with a head (N, 43)
     sess = tf.Session()
-    sess.run(init)
+    sess.run(tf.global_variables_initializer())
 
     t = time.time()
-    output = sess.run(probs, feed_dict={x: preprocess(images)})
-    print_top5(output, CLASS_NAMES[probs.shape[1]], args.pictures)
+    output = [sess.run(probs, feed_dict={x: preprocess(batch)}) for batch in batches(images)]
+    print_top5(output, NAMES[output[0].shape[1]], args.pictures)
     print(f"Time: {time.time() - t:.3f} seconds")
 
 

@@ -38,9 +38,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np
 from PIL import Image
 
-from data.files import DATA, LabError, Parser, atomic_write, find_real, run_script
-from data.progress import Progress
-from data.reading import read_signs, read_weights
+from data.lab.command import LabError, Parser, run_script
+from data.lab.paths import DATA, atomic_write, find_real
+from data.lab.batches import Progress
+from data.lab.gtsrb import read_signs
+from data.lab.weights import read_weights
 
 TIMEOUT = 30  # seconds without a byte until the connection counts as broken
 TRIES = 4  # requests in a row that bring nothing new, until the next source is tried

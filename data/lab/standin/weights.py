@@ -1,30 +1,7 @@
-"""Stand-ins for the files that are missing, so that the lab runs with nothing downloaded.
-
-Each is made once, into data/standin/, always with the same content, and has the format of
-the real file. Delete the folder to have them made anew.
-"""
-import pickle
-import sys
-import textwrap
-from pathlib import Path
-
-import imageio.v3 as iio
+"""Synthetic weights: untrained, yet they tell traffic signs apart."""
 import numpy as np
 
-from data import signs
-from data.files import DATA, LAB, atomic_write
-from data.reading import SHAPES
-
-UNTRAINED = "untrained weights: the answers are guesses"
-DRAWN = "a drawing: the answer says nothing about photographs"
-MEANING = {  # what is used instead, and what that means for the output
-    "bvlc-alexnet.npy": UNTRAINED,
-    "train.p": "drawn signs: the accuracy says nothing about real ones",
-    "construction.jpg": DRAWN,
-    "stop.jpg": DRAWN,
-    "poodle.png": DRAWN,
-    "weasel.png": DRAWN,
-}
+from data.lab.weights import SHAPES
 
 
 def make_weights(seed=0):
@@ -64,29 +41,3 @@ def make_weights(seed=0):
         name: [W.astype(np.float32, copy=False), np.zeros(W.shape[-1], np.float32)]
         for name, W in kernels.items()
     }
-
-
-def write_standin(name, file):
-    """Write the stand-in for the lab's file `name` to the binary file object `file`."""
-    if name == "bvlc-alexnet.npy":
-        np.save(file, make_weights())
-    elif name == "train.p":
-        pickle.dump(signs.make_dataset(), file, protocol=4)
-    else:
-        iio.imwrite(file, signs.make_pictures()[name], extension=Path(name).suffix)
-
-
-def find_standin(name):
-    """The path of the stand-in for the lab's file `name`, made now if it is not there.
-
-    A sentence on stderr says what is missing, what is used instead, and the cure.
-    """
-    path = DATA / "standin" / name
-    if not path.exists():
-        with atomic_write(path) as file:
-            write_standin(name, file)
-    message = (f"{name} is missing; {path.relative_to(LAB)} is used, {MEANING[name]}. "
-               "Get the real one: python data/download.py")
-    print(textwrap.fill(message, 79, subsequent_indent="    ", break_on_hyphens=False),
-          file=sys.stderr)
-    return path

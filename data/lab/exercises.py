@@ -1,6 +1,15 @@
 """The exercises' marks in the scripts: `# Exercise NAME` to `# End of NAME`."""
 import ast
 import re
+import sys
+from pathlib import Path
+
+from data.lab import command
+
+
+def read_source(path):
+    """The text of the script `path`; some editors put a byte order mark before it."""
+    return Path(path).read_text(encoding="utf-8-sig")
 
 
 def read_exercises(source):
@@ -15,9 +24,8 @@ def read_exercises(source):
     return found
 
 
-def unfinished(path):
-    """The names of the exercises in the script `path` that still have `...` for an answer."""
-    source = path.read_text(encoding="utf-8")
+def unfinished(source):
+    """The names of the exercises in `source` that still have `...` for an answer."""
     dots = [
         node.lineno for node in ast.walk(ast.parse(source))
         if isinstance(node, (ast.Expr, ast.Assign))
@@ -26,3 +34,16 @@ def unfinished(path):
     places = read_exercises(source)
     names = [name for name, first, last in places if any(first <= dot <= last for dot in dots)]
     return list(dict.fromkeys(names))
+
+
+def run_script(main):
+    """As command.run_script; an exercise that is still to be written is told before the work."""
+
+    def look_first():
+        if waiting := unfinished(read_source(sys.argv[0])):
+            raise command.LabError(
+                f"`...` is still in the exercise {waiting[0]}; write its lines, then ask: "
+                f"python tests/check.py {waiting[0]}")
+        main()
+
+    command.run_script(look_first)

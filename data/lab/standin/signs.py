@@ -1,23 +1,14 @@
 """German traffic signs, drawn: a synthetic stand-in for the GTSRB data set.
 
-    python data/signs.py sheet.png
-
-writes a contact sheet of the 43 classes. A sign is a plate with a pictogram on it; both
-are lists of drawing primitives, and a primitive is a tuple (kind, colour, detail, points)
-with points = (x, y, x, y, ...) in percent of the plate's side, y downwards.
+A sign is a plate with a pictogram on it; both are lists of drawing primitives, and a
+primitive is a tuple (kind, colour, detail, points) with points = (x, y, x, y, ...) in
+percent of the plate's side, y downwards.
 """
 import math
-import sys
-import textwrap
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from scipy.ndimage import gaussian_filter, map_coordinates
-
-from data.files import Parser, atomic_write, run_script
 
 WHITE, BLACK, GREY = (245, 245, 245), (20, 20, 20), (125, 125, 125)
 RED, BLUE, YELLOW, GREEN = (205, 20, 30), (10, 80, 185), (250, 175, 10), (0, 150, 70)
@@ -224,57 +215,26 @@ PICTOGRAMS = {
         arrow(WHITE, 9, *circle(50, 50, 29, 29, 70, -10)), turn=turn)],
 }
 
-SIGNS = [  # class name, plate, pictogram; the row number is the class
-    ("Speed limit (20km/h)", "prohibition", "20"),
-    ("Speed limit (30km/h)", "prohibition", "30"),
-    ("Speed limit (50km/h)", "prohibition", "50"),
-    ("Speed limit (60km/h)", "prohibition", "60"),
-    ("Speed limit (70km/h)", "prohibition", "70"),
-    ("Speed limit (80km/h)", "prohibition", "80"),
-    ("End of speed limit (80km/h)", "end", "end of 80"),
-    ("Speed limit (100km/h)", "prohibition", "100"),
-    ("Speed limit (120km/h)", "prohibition", "120"),
-    ("No passing", "prohibition", "two cars"),
-    ("No passing for vehicles over 3.5 metric tons", "prohibition", "lorry and car"),
-    ("Right-of-way at the next intersection", "warning", "crossing"),
-    ("Priority road", "priority", "nothing"),
-    ("Yield", "yield", "nothing"),
-    ("Stop", "stop", "STOP"),
-    ("No vehicles", "prohibition", "nothing"),
-    ("Vehicles over 3.5 metric tons prohibited", "prohibition", "lorry"),
-    ("No entry", "no entry", "nothing"),
-    ("General caution", "warning", "exclamation mark"),
-    ("Dangerous curve to the left", "warning", "curve left"),
-    ("Dangerous curve to the right", "warning", "curve right"),
-    ("Double curve", "warning", "double curve"),
-    ("Bumpy road", "warning", "bumps"),
-    ("Slippery road", "warning", "skidding car"),
-    ("Road narrows on the right", "warning", "narrowing on the right"),
-    ("Road work", "warning", "digging man"),
-    ("Traffic signals", "warning", "three lamps"),
-    ("Pedestrians", "warning", "pedestrian"),
-    ("Children crossing", "warning", "children"),
-    ("Bicycles crossing", "warning", "bicycle"),
-    ("Beware of ice/snow", "warning", "snowflake"),
-    ("Wild animals crossing", "warning", "deer"),
-    ("End of all speed and passing limits", "end", "end of all"),
-    ("Turn right ahead", "mandatory", "turn right"),
-    ("Turn left ahead", "mandatory", "turn left"),
-    ("Ahead only", "mandatory", "ahead"),
-    ("Go straight or right", "mandatory", "ahead or right"),
-    ("Go straight or left", "mandatory", "ahead or left"),
-    ("Keep right", "mandatory", "keep right"),
-    ("Keep left", "mandatory", "keep left"),
-    ("Roundabout mandatory", "mandatory", "roundabout"),
-    ("End of no passing", "end", "end of two cars"),
-    ("End of no passing by vehicles over 3.5 metric tons", "end", "end of lorry and car"),
+SIGNS = [  # plate and pictogram of each class
+    ("prohibition", "20"), ("prohibition", "30"), ("prohibition", "50"), ("prohibition", "60"),
+    ("prohibition", "70"), ("prohibition", "80"), ("end", "end of 80"), ("prohibition", "100"),
+    ("prohibition", "120"), ("prohibition", "two cars"), ("prohibition", "lorry and car"),
+    ("warning", "crossing"), ("priority", "nothing"), ("yield", "nothing"), ("stop", "STOP"),
+    ("prohibition", "nothing"), ("prohibition", "lorry"), ("no entry", "nothing"),
+    ("warning", "exclamation mark"), ("warning", "curve left"), ("warning", "curve right"),
+    ("warning", "double curve"), ("warning", "bumps"), ("warning", "skidding car"),
+    ("warning", "narrowing on the right"), ("warning", "digging man"), ("warning", "three lamps"),
+    ("warning", "pedestrian"), ("warning", "children"), ("warning", "bicycle"),
+    ("warning", "snowflake"), ("warning", "deer"), ("end", "end of all"),
+    ("mandatory", "turn right"), ("mandatory", "turn left"), ("mandatory", "ahead"),
+    ("mandatory", "ahead or right"), ("mandatory", "ahead or left"), ("mandatory", "keep right"),
+    ("mandatory", "keep left"), ("mandatory", "roundabout"), ("end", "end of two cars"),
+    ("end", "end of lorry and car"),
 ]
-
-class_names = [name for name, _, _ in SIGNS]
 
 
 def sign_primitives(class_id):
-    _, plate, pictogram = SIGNS[class_id]
+    plate, pictogram = SIGNS[class_id]
     return PLATES[plate] + PICTOGRAMS[pictogram]
 
 
@@ -500,31 +460,3 @@ def make_pictures():
         "poodle.png": make_picture(POODLE, 227),
         "weasel.png": make_picture(WEASEL, 227),
     }
-
-
-# ---- the contact sheet ------------------------------------------------------------------
-
-def contact_sheet(columns=9, cell=(124, 148)):
-    """All signs with their numbers and names: an image of few colours."""
-    rows = -(-len(SIGNS) // columns)
-    sheet = Image.new("RGB", (columns * cell[0], rows * cell[1]), (225, 228, 232))
-    pen = ImageDraw.Draw(sheet)
-    font = ImageFont.load_default(12)
-    for class_id, name in enumerate(class_names):
-        x, y = class_id % columns * cell[0], class_id // columns * cell[1]
-        sign = Image.fromarray(draw_sign(class_id, 84))
-        sheet.paste(sign, (x + 20, y + 8), sign)
-        label = "\n".join(textwrap.wrap(f"{class_id} {name}", 20))
-        pen.text((x + cell[0] // 2, y + 98), label, BLACK, font, "ma", align="center")
-    return sheet.quantize(128, Image.Quantize.FASTOCTREE)
-
-
-def main():
-    parser = Parser(__doc__)
-    parser.add_argument("sheet", type=Path, help="the PNG file to write")
-    with atomic_write(parser.parse_args().sheet) as file:
-        contact_sheet().save(file, "PNG", optimize=True)
-
-
-if __name__ == "__main__":
-    run_script(main)
