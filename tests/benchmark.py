@@ -18,24 +18,37 @@ import time
 from pathlib import Path
 
 import numpy as np
+from conftest import copy_code
 
-LAB = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(LAB))
+from data.lab import paths
+from data.lab.batches import BATCH, batches
+from data.lab.command import at_least, parse_settings, path, run_script
+from data.lab.gtsrb import read_signs
+from data.lab.pictures import preprocess
+from data.lab.standin import find_standin, signs
+from data.lab.tf1 import tf
+from data.lab.weights import BACKBONE, read_weights
+from train_feature_extraction import build_graph
 
-from data import signs  # noqa: E402
-from data.files import Parser, at_least, run_script  # noqa: E402
-from data.reading import BACKBONE, read_signs, read_weights  # noqa: E402
-from data.standin import find_standin  # noqa: E402
-
+SETTINGS = (
+    ("--train", path, None, "training data (default: drawn signs)"),
+    ("--images", at_least(512), 4000, "of the comparison of trainings"),
+    ("--rounds", at_least(1), 3, "of turns"),
+    ("--no-growth", bool, None, "leave out 1,000, 4,000 and 16,000 images"),
+)
 CHILD = """
 import sys, time
 start = float(sys.argv[1])
-import resource
+import contextlib, io, re, resource
 import numpy as np
-import alexnet, caffe_classes
-from alexnet import AlexNet
-from data.pictures import preprocess
-from data.tf1 import tf
+import alexnet
+import train_feature_extraction as script
+from data.lab.batches import BATCH, batches
+from data.lab.gtsrb import read_signs
+from data.lab.pictures import preprocess
+from data.lab.standin import find
+from data.lab.tf1 import tf
+from data.lab.weights import BACKBONE, read_weights
 imported = time.time()
 
 def report(*seconds):
@@ -46,12 +59,18 @@ def session():
     sess = tf.Session()
     sess.run(tf.global_variables_initializer())
     return sess
+
+def train(*arguments):
+    sys.argv = [script.__file__, "--train", *arguments]
+    with contextlib.redirect_stdout(io.StringIO()) as output:
+        script.main()
+    return [float(seconds) for seconds in re.findall("Time: (.*) seconds", output.getvalue())]
 """
 
 # Start-up, up to the first output for two pictures. The naive way: weights as constants.
 START = """
 x = tf.placeholder(tf.float32, (None, 227, 227, 3))
-probs = AlexNet(x)
+probs = alexnet.AlexNet(x, read_weights(find("bvlc-alexnet.npy")))
 session().run(probs, {x: np.zeros((2, 227, 227, 3), np.float32)})
 report(time.time() - start, time.time() - imported)
 """
@@ -59,58 +78,24 @@ NAIVE = "alexnet.variable = lambda array, name: tf.Variable(array, name=name)\n"
 
 # The frozen network over all images, and nothing else.
 BARE = """
-from data.bottlenecks import BATCH
-from data.reading import read_signs
-images = read_signs("train.p")["features"]
-x = tf.placeholder(tf.float32, (None, 32, 32, 3))
-fc7 = AlexNet(tf.image.resize_images(x, (227, 227)), feature_extract=True)
+images = read_signs("train.p").images
+graph = script.build_graph(read_weights(find("bvlc-alexnet.npy"), BACKBONE), 43, 0.001)
 sess = session()
-sess.run(fc7, {x: preprocess(images[:BATCH])})
+sess.run(graph.fc7, {graph.images: preprocess(images[:BATCH])})
 t = time.time()
-for i in range(0, len(images), BATCH):
-    sess.run(fc7, {x: preprocess(images[i:i + BATCH])})
+for batch in batches(images):
+    sess.run(graph.fc7, {graph.images: preprocess(batch)})
 report(time.time() - t)
 """
 
 # The course's way: in each epoch all images go through the network again. Two epochs of at
 # most 4,000 images stand for ten of all.
 COURSE = """
-from data.reading import read_signs
-dataset = read_signs("train.p")
-order = np.random.default_rng(0).permutation(len(dataset["labels"]))[:4000]
-images, labels = dataset["features"][order], dataset["labels"][order]
-cut = int(0.67 * len(order))
-x, y = tf.placeholder(tf.float32, (None, 32, 32, 3)), tf.placeholder(tf.int64, None)
-fc7 = AlexNet(tf.image.resize_images(x, (227, 227)), feature_extract=True)
-fc7 = tf.stop_gradient(fc7)
-W, b = tf.Variable(tf.truncated_normal((4096, 43), stddev=1e-2)), tf.Variable(tf.zeros(43))
-logits = tf.nn.xw_plus_b(fc7, W, b)
-losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=y, logits=logits)
-loss = tf.reduce_mean(losses)
-step = tf.train.AdamOptimizer().minimize(loss, var_list=[W, b])
-accuracy = tf.reduce_mean(tf.cast(tf.equal(tf.argmax(logits, 1), y), tf.float32))
-sess = session()
-epochs = []
-for epoch in range(2):
-    t = time.time()
-    for i in range(0, cut, 128):
-        s = slice(i, min(i + 128, cut))
-        sess.run(step, {x: preprocess(images[s]), y: labels[s]})
-    for i in range(cut, len(images), 128):
-        sess.run([loss, accuracy], {x: preprocess(images[i:i + 128]), y: labels[i:i + 128]})
-    epochs.append(time.time() - t)
-report(10 * sum(epochs) / 2 * len(dataset["labels"]) / len(order))
+epochs = train("course.p", "--no-cache", "--random-split", "--epochs", "2")
+images, sample = (len(read_signs(name).images) for name in ("train.p", "course.p"))
+report(10 * sum(epochs) / 2 * images / sample)
 """
-
-# Our way: the lab's main job, as it is.
-OURS = """
-import train_feature_extraction as script
-sys.argv = ["train_feature_extraction.py", "--train", "train.p"]
-import contextlib, os
-with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
-    script.main()
-report(time.time() - start)
-"""
+OURS = 'train("train.p")\nreport(time.time() - start)\n'  # the lab's main job, as it is
 
 
 def run(code, folder):
@@ -201,18 +186,17 @@ def make_onnx(weights):
         W = weights[name][0].transpose(3, 2, 0, 1)
         return layer("Conv", x, name, W, pads=[pad] * 4, strides=[stride] * 2, group=groups)
 
-    def lrn(x, name):
-        return add("LRN", name, x, alpha=1e-4, beta=0.75, bias=1.0, size=5)
-
-    def pool(x, name):
+    def pool(x, name, norm=False):
+        if norm:
+            x = add("LRN", name + "/norm", x, alpha=1e-4, beta=0.75, bias=1.0, size=5)
         return add("MaxPool", name, x, kernel_shape=[3, 3], strides=[2, 2])
 
     x = add("Transpose", "NCHW", "images", perm=[0, 3, 1, 2])
     scales = constant("scales", np.array([1, 1, 227 / 32, 227 / 32], np.float32))
     x = add("Resize", "resized", x, "", scales, mode="linear",
             coordinate_transformation_mode="asymmetric")
-    x = pool(lrn(conv(x, "conv1", 4, stride=4), "norm1"), "pool1")
-    x = pool(lrn(conv(x, "conv2", 2, groups=2), "norm2"), "pool2")
+    x = pool(conv(x, "conv1", 4, stride=4), "pool1", norm=True)
+    x = pool(conv(x, "conv2", 2, groups=2), "pool2", norm=True)
     x = conv(conv(x, "conv3", 1), "conv4", 1, groups=2)
     x = add("Flatten", "flat", pool(conv(x, "conv5", 1, groups=2), "pool5"))
     fc6 = weights["fc6"][0].reshape(6, 6, 256, -1).transpose(2, 0, 1, 3).reshape(9216, -1)
@@ -220,8 +204,7 @@ def make_onnx(weights):
     values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
               for name, shape in (("images", ["n", 32, 32, 3]), ("fc7", ["n", 4096]))]
     graph = helper.make_graph(nodes, "alexnet", values[:1], values[1:], constants)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)])
-    model.ir_version = 8
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     return model.SerializeToString()
 
 
@@ -229,35 +212,27 @@ def compare_onnx(images, rounds):
     """Both in this process, in turns, with as many threads as there are cores."""
     try:
         import onnxruntime
-        import onnx  # noqa: F401
     except ImportError:
         print("onnx and onnxruntime are not installed: ONNX Runtime is left out")
         return
-    from alexnet import AlexNet
-    from data.bottlenecks import BATCH
-    from data.pictures import preprocess
-    from data.tf1 import tf
-
     weights = read_weights(find_standin("bvlc-alexnet.npy"), BACKBONE)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = os.cpu_count()
     peer = onnxruntime.InferenceSession(make_onnx(weights), options, ["CPUExecutionProvider"])
-    x = tf.placeholder(tf.float32, (None, 32, 32, 3))
-    resized = tf.image.resize_images(x, (227, 227))
-    fc7 = AlexNet(resized, feature_extract=True, weights=weights)
+    graph = build_graph(weights, 43, 0.001)
     sess = tf.Session()
     sess.run(tf.global_variables_initializer())
 
-    ways = (lambda batch: sess.run(fc7, {x: preprocess(batch)}),
+    ways = (lambda batch: sess.run(graph.fc7, {graph.images: preprocess(batch)}),
             lambda batch: peer.run(["fc7"], {"images": preprocess(batch)})[0])
     ours, theirs = (way(images[:BATCH]) for way in ways)
     difference = np.abs(ours - theirs).max() / np.abs(theirs).max()
 
     def rate(way):
         start = time.time()
-        for i in range(0, 512, BATCH):
-            way(images[i:i + BATCH])
-        return [512 / (time.time() - start)]
+        for batch in batches(images):
+            way(batch)
+        return [len(images) / (time.time() - start)]
 
     (ours,), (theirs,) = take_turns(max(rounds, 3), *(lambda w=way: rate(w) for way in ways))
     table(["the frozen pass", "ours", "ONNX Runtime", "ours / theirs"],
@@ -266,24 +241,19 @@ def compare_onnx(images, rounds):
 
 
 def main():
-    parser = Parser(__doc__)
-    add = parser.add_argument
-    add("--train", metavar="FILE", help="training data; default: drawn signs")
-    add("--images", type=at_least(512), default=4000, metavar="N",
-        help="of the comparison of trainings; default: %(default)s")
-    add("--rounds", type=at_least(1), default=3, metavar="N", help="default: %(default)s")
-    add("--no-growth", action="store_true", help="leave out 1,000, 4,000 and 16,000 images")
-    args = parser.parse_args()
+    args = parse_settings(__doc__, SETTINGS)
     find_standin("bvlc-alexnet.npy")
-    dataset = read_signs(args.train) if args.train else signs.make_dataset(tracks_per_class=13)
+    dataset = signs.make_dataset(tracks_per_class=13)
+    if args.train:
+        real = read_signs(args.train)
+        dataset = {"features": real.images, "labels": real.labels}
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
-        for path in [*LAB.glob("*.py"), *LAB.glob("data/*.py")]:
-            (folder / path.relative_to(LAB)).parent.mkdir(exist_ok=True)
-            shutil.copy(path, folder / path.relative_to(LAB))
-        (folder / "data" / "standin").symlink_to(LAB / "data" / "standin")
+        copy_code(folder)
+        (folder / "data" / "standin").symlink_to(paths.DATA / "standin")
         compare_start(folder, args.rounds)
         write_subset(dataset, args.images, folder / "train.p")
+        write_subset(dataset, min(args.images, 4000), folder / "course.p")
         compare_training(folder, args.rounds, args.images)
         if not args.no_growth:
             show_growth(folder, dataset)

@@ -1,5 +1,10 @@
-"""What the tests share."""
+"""What the tests share.
+
+Every test runs in a lab of its own, an empty folder: what lies in the user's data/ is not
+seen, and nothing is written there. Stand-ins are made once for all tests.
+"""
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -9,8 +14,41 @@ import pytest
 LAB = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(LAB))
 
-from data.reading import SHAPES  # noqa: E402
-from data.tf1 import tf  # noqa: E402
+from data.lab import paths  # noqa: E402
+from data.lab.gtsrb import TRACK  # noqa: E402
+from data.lab.standin import signs  # noqa: E402
+from data.lab.tf1 import tf  # noqa: E402
+from data.lab.weights import SHAPES  # noqa: E402
+
+REAL_FILES = (  # that the tests of real data need, in the folder LAB_TEST_DATA
+    "train.p", "poodle.png", "weasel.png", "construction.jpg", "stop.jpg",
+    "bvlc-alexnet.truncated.npy", "imagenet_class_names.txt", "gtsrb_class_names.csv",
+)
+
+
+@pytest.fixture(scope="session")
+def standins(tmp_path_factory):
+    return tmp_path_factory.mktemp("standin")
+
+
+@pytest.fixture(autouse=True)
+def lab(tmp_path_factory, monkeypatch, standins):
+    """The folder of this test's lab, where scripts and helpers look and write."""
+    lab = tmp_path_factory.mktemp("lab")
+    (lab / "data").mkdir()
+    (lab / "data" / "standin").symlink_to(standins)
+    monkeypatch.setattr(paths, "LAB", lab)
+    monkeypatch.setattr(paths, "DATA", lab / "data")
+    return lab
+
+
+def copy_code(folder):
+    """Copy the lab's own files into `folder`, for processes of their own."""
+    for pattern in ("*.py", "*.md", "data/*.py", "data/README.md", "data/figures/*",
+                    "data/lab/**/*.py", "data/lab/*.txt", "tests/**/*.py"):
+        for path in LAB.glob(pattern):
+            (folder / path.relative_to(LAB)).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, folder / path.relative_to(LAB))
 
 
 @pytest.fixture(scope="session")
@@ -26,6 +64,21 @@ def weights():
     return layers
 
 
+@pytest.fixture(scope="session")
+def drawn():
+    """Drawn signs, two tracks of each class: (images, labels)."""
+    dataset = signs.make_dataset(tracks_per_class=2)
+    return dataset["features"], dataset["labels"].astype(np.int64)
+
+
+@pytest.fixture
+def few(drawn):
+    """Every tenth of the drawn signs: a data set as in train.p, with its tracks."""
+    images, labels = drawn
+    tracks = np.arange(len(labels)) // TRACK
+    return {"features": images[::10], "labels": labels[::10], "tracks": tracks[::10]}
+
+
 @pytest.fixture
 def graph():
     """A fresh default graph for one test."""
@@ -34,12 +87,13 @@ def graph():
 
 
 @pytest.fixture
-def run_main(monkeypatch, capsys, graph):
+def run_main(monkeypatch, capsys):
     """Run a script's main() in this process: run_main(script, *arguments) -> stdout."""
 
     def run(script, *arguments):
-        monkeypatch.setattr(sys, "argv", [script.__name__ + ".py", *map(str, arguments)])
-        script.main()
+        monkeypatch.setattr(sys, "argv", [script.__file__, *map(str, arguments)])
+        with tf.Graph().as_default():
+            script.main()
         return capsys.readouterr().out
 
     return run
@@ -49,5 +103,5 @@ def run_main(monkeypatch, capsys, graph):
 def real_data():
     """The folder of real files that LAB_TEST_DATA names."""
     if "LAB_TEST_DATA" not in os.environ:
-        pytest.skip("real data: set LAB_TEST_DATA to a folder with the real train.p and pictures")
+        pytest.skip("real data: set LAB_TEST_DATA to a folder with " + ", ".join(REAL_FILES))
     return Path(os.environ["LAB_TEST_DATA"])

@@ -1,15 +1,10 @@
 """The network: against the oracle, layer by layer, and as a well-behaved TF1 graph."""
-import importlib
-
 import numpy as np
 import oracle
 import pytest
 
-import alexnet
 from alexnet import AlexNet
-from data import reading
-from data.files import LabError
-from data.tf1 import tf
+from data.lab.tf1 import tf
 
 SHAPES_OUT = {
     "conv1": (57, 57, 96), "norm1": (57, 57, 96), "pool1": (28, 28, 96),
@@ -27,7 +22,7 @@ def layers(weights):
     with tf.Graph().as_default() as graph:
         x = tf.placeholder(tf.float32, (None, 32, 32, 3))
         resized = tf.image.resize_images(x, (227, 227))
-        AlexNet(resized, weights=weights)
+        AlexNet(resized, weights)
         with tf.Session() as sess:
             sess.run(tf.global_variables_initializer())
             names = {name: graph.get_tensor_by_name(name + ":0") for name in SHAPES_OUT}
@@ -48,7 +43,7 @@ def test_layer_agrees_with_the_oracle(layers, name):
 def test_feature_extract_returns_rectified_fc7_and_needs_no_fc8(layers, weights, graph):
     backbone = {name: layer for name, layer in weights.items() if name != "fc8"}
     x = tf.placeholder(tf.float32, (None, 227, 227, 3))
-    fc7 = AlexNet(x, feature_extract=True, weights=backbone)
+    fc7 = AlexNet(x, backbone, feature_extract=True)
     assert fc7.shape.as_list() == [None, 4096]
     assert not [op.name for op in graph.get_operations() if op.name.startswith("fc8")]
     with tf.Session() as sess:
@@ -59,7 +54,7 @@ def test_feature_extract_returns_rectified_fc7_and_needs_no_fc8(layers, weights,
 
 
 def test_no_weight_is_in_the_graph(weights, graph):
-    probs = AlexNet(tf.placeholder(tf.float32, (None, 227, 227, 3)), weights=weights)
+    probs = AlexNet(tf.placeholder(tf.float32, (None, 227, 227, 3)), weights)
     assert probs.shape.as_list() == [None, 1000]
     assert graph.as_graph_def().ByteSize() < 1e6
     sizes = [int(np.prod(v.shape.as_list())) for v in tf.global_variables()]
@@ -67,7 +62,7 @@ def test_no_weight_is_in_the_graph(weights, graph):
 
 
 def test_initializer_can_run_again(weights, graph):
-    AlexNet(tf.placeholder(tf.float32, (None, 227, 227, 3)), weights=weights)
+    AlexNet(tf.placeholder(tf.float32, (None, 227, 227, 3)), weights)
     (conv1,) = [v for v in tf.global_variables() if v.op.name == "conv1/weights"]
     with tf.Session() as sess:
         for _ in range(2):
@@ -79,22 +74,5 @@ def test_initializer_can_run_again(weights, graph):
 def test_other_numbers_of_classes(weights, graph):
     fc8 = [np.zeros((4096, 43), np.float32), np.zeros(43, np.float32)]
     x = tf.placeholder(tf.float32, (None, 227, 227, 3))
-    probs = AlexNet(x, weights={**weights, "fc8": fc8})
+    probs = AlexNet(x, {**weights, "fc8": fc8})
     assert probs.shape.as_list() == [None, 43]
-
-
-def test_importing_reads_no_weights(monkeypatch):
-    def read_weights(*arguments):
-        raise AssertionError("weights were read")
-
-    monkeypatch.setattr(reading, "read_weights", read_weights)
-    importlib.reload(alexnet)
-    with pytest.raises(AssertionError, match="weights were read"), tf.Graph().as_default():
-        alexnet.AlexNet(tf.placeholder(tf.float32, (None, 227, 227, 3)), weights="some.npy")
-    monkeypatch.undo()
-    importlib.reload(alexnet)
-
-
-def test_missing_weights_file_is_an_error_and_not_replaced(graph, tmp_path):
-    with pytest.raises(LabError, match="missing.npy: does not exist"):
-        AlexNet(tf.placeholder(tf.float32, (None, 227, 227, 3)), weights=tmp_path / "missing.npy")

@@ -2,28 +2,30 @@
 import struct
 import zlib
 
+import imageio.v3 as iio
 import numpy as np
 import pytest
 from PIL import Image
 
-from data.files import LabError
-from data.pictures import preprocess, print_top5, read_picture
+from data.lab.command import LabError
+from data.lab.pictures import preprocess, print_top5, read_picture
 
 RED_OVER_BLUE = np.zeros((40, 60, 3), np.uint8)
 RED_OVER_BLUE[:20, :, 0] = RED_OVER_BLUE[20:, :, 2] = 255
 PICTURE = Image.fromarray(RED_OVER_BLUE)
 
 
-def png_16_bit(colour, size=8):
-    """A PNG of 16 bits a channel, which Pillow cannot write."""
+def png_16_bit(colour, size=8, claimed=None, clear=None):
+    """A PNG of 16 bits a channel, which Pillow cannot write; `clear`: what is transparent."""
     kind = {1: 0, 3: 2}[len(colour)]
     rows = (b"\0" + struct.pack(f">{len(colour)}H", *colour) * size) * size
 
     def chunk(tag, data):
         return struct.pack(">I", len(data)) + tag + data + struct.pack(">I", zlib.crc32(tag + data))
 
-    header = struct.pack(">IIBBBBB", size, size, 16, kind, 0, 0, 0)
-    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header)
+    header = struct.pack(">IIBBBBB", claimed or size, claimed or size, 16, kind, 0, 0, 0)
+    transparency = b"" if clear is None else chunk(b"tRNS", struct.pack(">H", clear))
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + transparency
             + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
 
 
@@ -65,6 +67,26 @@ def test_grey(tmp_path, mode, top, bottom):
 def test_16_bit(tmp_path, colour, rgb):
     (tmp_path / "deep.png").write_bytes(png_16_bit(colour))
     assert (read_picture(tmp_path / "deep.png", 8) == rgb).all()
+
+
+@pytest.mark.parametrize("clear, grey", [(30000, 255), (30001, 117)])
+def test_16_bit_grey_with_a_transparent_one(tmp_path, clear, grey):
+    (tmp_path / "deep.png").write_bytes(png_16_bit((30000,), clear=clear))
+    assert (read_picture(tmp_path / "deep.png", 8) == grey).all()
+
+
+@pytest.mark.parametrize("name, content", [
+    ("huge.png", png_16_bit((1,), claimed=13_300)),
+    ("huge.gif", b"GIF89a" + struct.pack("<HHBBB", 65_000, 65_000, 0x80, 0, 0) + bytes(6)
+     + b"," + struct.pack("<HHHHB", 0, 0, 65_000, 65_000, 0) + b"\x02\x01\x44\x00;"),
+])
+def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded(
+        tmp_path, monkeypatch, recwarn, name, content):
+    monkeypatch.setattr(iio, "imread", lambda *args, **kwargs: pytest.fail("decoded"))
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(LabError, match=r"huge.* has \d+ x \d+ pixels, more than 50 million"):
+        read_picture(tmp_path / name, 32)
+    assert not recwarn.list
 
 
 def test_transparent_parts_lie_on_white(tmp_path):
@@ -114,7 +136,12 @@ def test_preprocess_subtracts_each_images_own_scalar_mean():
 
 def test_print_top5(capsys):
     probs = np.array([[0.1, 0.4, 0.05, 0.2, 0.15, 0.1004], [1, 0, 0, 0, 0, 0]])
-    print_top5(probs, list("abcdef"))
+    print_top5([probs[:1], probs[1:]], list("abcdef"))
     first, second, rest = capsys.readouterr().out.split("\n\n")
     assert first == "Image 0\nb: 0.400\nd: 0.200\ne: 0.150\nf: 0.100\na: 0.100"
     assert second.startswith("Image 1\na: 1.000\n") and rest == ""
+
+
+def test_a_pictures_name_cannot_forge_output(capsys):
+    print_top5([np.ones((1, 5)) / 5], list("abcde"), ["red\x1b[2J\nImage 1: forged.png"])
+    assert capsys.readouterr().out.startswith("Image 0: red\\x1b[2J\\nImage 1: forged.png\na: ")

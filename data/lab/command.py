@@ -48,13 +48,13 @@ def at_least(low):
 
 
 def positive(text):
-    """An argument type: finite numbers above zero."""
+    """An argument type: numbers above zero."""
     try:
         number = float(text)
     except ValueError:
         number = 0
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above zero")
+    if not 0 < number < 1e38:  # as float32 can hold
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a number above 0 and below 1e38")
     return number
 
 

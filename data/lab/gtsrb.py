@@ -55,15 +55,15 @@ def whole_numbers(signs, key, high, count):
 def starts_of_tracks(jump, count):
     """Where the tracks of a class of `count` images begin, at 30 frames each.
 
-    One of them may be shorter: the pictures tell which, for they change more from track to
+    One of them may lack a frame: the pictures tell which, for they change more from track to
     track than inside one. jump: (count,), how much each differs from the one before. Where
     two answers are nearly as good, the tracks between them are taken as one.
     """
     whole = np.arange(0, count, TRACK)
-    short = -count % TRACK  # the tracks behind the short one begin earlier
-    shifted = [np.where(whole > before, whole - short, whole) for before in whole]
+    # The tracks behind the short one begin earlier.
+    shifted = [whole - (whole > before) * (-count % TRACK) for before in whole]
     scores = [jump[starts[1:]].sum() for starts in shifted]
-    good = max(scores) - 1.5 * np.median(jump[1:])  # wrong in 1 of 200 trials on GTSRB
+    good = max(scores) - 1.5 * np.median(jump[1:])  # 1 in 100 is off by a frame on GTSRB
     return functools.reduce(
         np.intersect1d, [starts for starts, score in zip(shifted, scores) if score > good])
 
@@ -73,7 +73,7 @@ def find_tracks(features, labels):
 
     features: uint8 (N, 32, 32, 3); labels: int (N,). The images of a class must stand
     together, in whole tracks of 30 frames, and change more between tracks than inside. One
-    class may have one track of 15 to 29 frames, as GTSRB's class 33 has.
+    track may have 29, as one of GTSRB's class 33 has.
     """
     small = features[:, ::2, ::2, 1].reshape(len(features), -1).astype(np.int16)
     small -= small.mean(axis=1, keepdims=True).astype(np.int16)
@@ -81,7 +81,7 @@ def find_tracks(features, labels):
 
     firsts = np.flatnonzero(np.r_[True, labels[1:] != labels[:-1]])
     counts = np.diff(np.r_[firsts, len(labels)])
-    if (counts % TRACK > 0).sum() > 1 or (-counts % TRACK > TRACK // 2).any():
+    if (-counts % TRACK).sum() > 1:
         return None
     is_start = np.zeros(len(labels), bool)
     for first, count in zip(firsts, counts):

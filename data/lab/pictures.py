@@ -8,7 +8,7 @@ from PIL import Image
 
 from data.lab.command import LabError, path, printable
 
-FORMATS = ("PNG", "JPEG", "MPO", "BMP", "GIF", "WEBP", "PPM", "TIFF")
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "PPM", "TIFF")
 SETTINGS = (  # of both inference scripts
     ("pictures", path, None, "pictures of any size"),
     ("--weights", path, None, "a weights file (default: bvlc-alexnet.npy)"),

@@ -10,6 +10,7 @@ import os
 import pickle
 import pickletools
 import re
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -80,9 +81,16 @@ class Unpickler(pickle._Unpickler):  # the one in Python, whose instructions can
     dispatch = {}
 
     def __init__(self, file):
-        super().__init__(file, encoding="bytes")
+        size = os.fstat(file.fileno()).st_size
+
+        def read(count):
+            if count > size - file.tell():  # before memory is taken for it
+                raise EOFError("the file ends too early")
+            return file.read(count)
+
+        super().__init__(SimpleNamespace(read=read, readline=file.readline), encoding="bytes")
         self.instructions = INSTRUCTIONS
-        self.encodable = os.fstat(file.fileno()).st_size  # characters; the file has no more
+        self.encodable = size  # characters; the file cannot hold more
 
     def find_class(self, module, name):
         name = f"{module[:99]}.{name[:99]}"
@@ -124,7 +132,7 @@ class Unpickler(pickle._Unpickler):  # the one in Python, whose instructions can
             raise Refused(f"a new state for a {type(target).__name__}")
 
     def bytearray8(self):
-        """BYTEARRAY8, without taking memory for a length that the file does not hold."""
+        """BYTEARRAY8, as plain bytes: no memory is taken before they are there."""
         self.stack.append(self.read(int.from_bytes(self.read(8), "little")))
 
 
@@ -135,8 +143,10 @@ def instruction(name, run):
         unpickler.instructions -= 1
         if unpickler.instructions < 0:
             raise OverflowError(f"more than {INSTRUCTIONS:,} instructions")
-        if name not in HARMLESS:
+        if name in ("INST", "OBJ", "NEWOBJ", "NEWOBJ_EX"):
             raise Refused(f"the instruction {name}")
+        if name not in HARMLESS:
+            raise ValueError(f"the instruction {name}")
         run(unpickler)
 
     return counted

@@ -128,7 +128,7 @@ def read_weights(path, names=tuple(SHAPES), classes=None, head=None):
             (2, 0): np.lib.format.read_array_header_2_0,
         }[version]
         shape, _, dtype = read_header(file)
-        if dtype != object:
+        if not dtype.hasobject:
             raise LabError(f"holds a {dtype} array of shape {shape}, not a dict of layers")
         stored = content(safe_pickle.load(file), "the file")
         if len(stored) == 1:  # an array of shape ()

@@ -1,0 +1,244 @@
+"""GTSRB: files, tracks that are found or not known, honest splits."""
+import csv
+import pickle
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from data.lab import gtsrb
+from data.lab.command import LabError
+from data.lab.gtsrb import TRACK, find_tracks, first_tracks, read_signs
+
+
+@pytest.fixture
+def signs():
+    rng = np.random.default_rng(0)
+    features = rng.integers(0, 256, (86, 32, 32, 3)).astype(np.uint8)
+    return {"features": features, "labels": np.repeat(np.arange(43), 2).astype(np.uint8)}
+
+
+def write(path, signs, protocol=4):
+    path.write_bytes(pickle.dumps(signs, protocol))
+    return path
+
+
+def test_class_names_are_those_of_the_course(real_data):
+    with open(real_data / "gtsrb_class_names.csv", newline="") as file:
+        names = [row["SignName"] for row in csv.DictReader(file)]
+    assert gtsrb.class_names == [name.replace("echiles", "ehicles") for name in names]
+
+
+def test_there_are_43_named_classes():
+    assert len(gtsrb.class_names) == len(set(gtsrb.class_names)) == 43
+    assert gtsrb.class_names[14] == "Stop" and gtsrb.class_names[25] == "Road work"
+    assert gtsrb.class_names[10] == "No passing for vehicles over 3.5 metric tons"
+
+
+# Files
+
+
+@pytest.mark.parametrize("protocol", [0, 2, 4, 5])
+def test_every_protocol(tmp_path, signs, protocol):
+    read = read_signs(write(tmp_path / "t.p", {**signs, "sizes": np.zeros((86, 2))}, protocol))
+    np.testing.assert_array_equal(read.images, signs["features"])
+    np.testing.assert_array_equal(read.labels, signs["labels"])
+    assert read.images.dtype == np.uint8 and read.labels.dtype == np.int64
+
+
+def test_floats_are_rounded(tmp_path, signs):
+    floats = {**signs, "features": signs["features"] - 0.1 * (signs["features"] > 0)}
+    read = read_signs(write(tmp_path / "t.p", floats))
+    np.testing.assert_array_equal(read.images, signs["features"])
+
+
+@pytest.mark.parametrize("change, message", [
+    (lambda s: s.pop("labels"), "key labels is missing"),
+    (lambda s: s.update(labels=s["labels"][:-1]), r"86 images, but labels of shape \(85,\)"),
+    (lambda s: s.update(features=s["features"][:, :16]), r"shape \(86, 16, 32, 3\), not \(images"),
+    (lambda s: s.update(labels=s["labels"] + 1), "labels reach from 1 to 43, not 0 to 42"),
+    (lambda s: s.update(labels=s["labels"].astype(int) - 1), "labels reach from -1 to 41"),
+    (lambda s: s.update(labels=s["labels"] / 2), "not whole numbers"),
+    (lambda s: s.update(labels=["stop"] * 86), "labels: a list instead of a NumPy array"),
+    (lambda s: s.update(labels=np.array(["a"] * 86, object)), "labels have dtype .*, not numbers"),
+    (lambda s: s.update(features=s["features"] * np.nan), "features hold values that are not f"),
+    (lambda s: s.update(features=s["features"] / 255), "multiply them by 255"),
+    (lambda s: s.update(features=s["features"] * 2.0), "features reach from 0.0 to 510.0"),
+    (lambda s: s.update(features=s["features"][:0], labels=s["labels"][:0]), "holds no images"),
+    (lambda s: s.update(tracks=np.zeros(85, int)), r"86 images, but tracks of shape \(85,\)"),
+    (lambda s: s.update(tracks=np.full(86, -1)), "tracks reach from -1"),
+])
+def test_bad_signs(tmp_path, signs, change, message):
+    change(signs)
+    with pytest.raises(LabError, match=message) as error:
+        read_signs(write(tmp_path / "t.p", signs))
+    assert "\n" not in str(error.value) and "python data/download.py" in str(error.value)
+
+
+def test_every_truncation_is_noticed(tmp_path, signs):
+    whole = write(tmp_path / "t.p", signs).read_bytes()
+    for length in range(0, len(whole), len(whole) // 60):
+        (tmp_path / "t.p").write_bytes(whole[:length])
+        with pytest.raises(LabError):
+            read_signs(tmp_path / "t.p")
+
+
+def test_tracks_of_the_file_itself_are_taken_and_may_count_from_0_in_each_class(tmp_path, signs):
+    tracks = np.tile([0, 1], 43)
+    read = read_signs(write(tmp_path / "t.p", {**signs, "tracks": tracks}))
+    assert len(np.unique(read.tracks)) == 86
+    read = read_signs(write(tmp_path / "t.p", {**signs, "tracks": np.repeat(np.arange(43), 2)}))
+    assert len(np.unique(read.tracks)) == 43
+
+
+# Tracks
+
+
+def same(tracks, true):
+    """Whether two numberings of tracks divide the images alike."""
+    return tracks is not None and np.array_equal(np.diff(tracks) != 0, np.diff(true) != 0)
+
+
+def test_tracks_are_found(drawn):
+    assert same(find_tracks(*drawn), np.arange(2580) // TRACK)
+
+
+def test_a_short_track_is_found_wherever_it_is(drawn):
+    images, labels = drawn
+    for dropped, expected in ((60, [29, 30]), (119, [30, 29])):  # in class 1: 60 to 119
+        keep = np.arange(len(labels)) != dropped
+        tracks = find_tracks(images[keep], labels[keep])
+        assert np.bincount(tracks)[2:4].tolist() == expected
+        assert np.bincount(tracks)[4:].tolist() == [30] * 82
+
+
+@pytest.mark.parametrize("dropped", [
+    [0, 60],  # of two classes
+    [0, 30],  # of two tracks of one class
+    [i for i in range(2580) if i % 30 < 10],
+], ids=["two classes", "two tracks", "every track"])
+def test_where_tracks_cannot_be_known_none_are_told(drawn, dropped):
+    images, labels = (np.delete(array, dropped, axis=0) for array in drawn)
+    assert find_tracks(images, labels) is None
+
+
+def test_nearly_equal_places_of_a_short_track_are_taken_as_one():
+    jump = np.ones(89)  # three tracks, one frame is missing, nothing tells where
+    jump[[29, 30, 59]] = 5
+    assert gtsrb.starts_of_tracks(jump, 89).tolist() == [0, 59]
+    jump[30] = 9
+    assert gtsrb.starts_of_tracks(jump, 89).tolist() == [0, 30, 59]
+
+
+def test_shuffled_images_show_no_tracks(drawn):
+    images, labels = drawn
+    order = np.random.default_rng(0).permutation(len(labels))
+    assert find_tracks(images[order], labels[order]) is None
+    order = order[np.argsort(labels[order], kind="stable")]  # sorted by class, no tracks
+    assert find_tracks(images[order], labels[order]) is None
+
+
+def test_one_shuffled_class_is_enough_to_doubt(drawn):
+    order = np.arange(2580)
+    order[600:660] = np.random.default_rng(0).permutation(order[600:660])
+    assert find_tracks(drawn[0][order], drawn[1]) is None
+
+
+def in_another_order(images, labels, tracks, dropped):
+    """The classes in another order, without the tracks `dropped`: as in the course's later file."""
+    kept = np.flatnonzero(~np.isin(tracks, dropped))
+    order = np.random.default_rng(0).permutation(43)
+    kept = np.concatenate([kept[labels[kept] == label] for label in order])
+    return images[kept], labels[kept], tracks[kept]
+
+
+def test_tracks_are_found_in_any_order_of_the_classes(drawn):
+    images, labels, tracks = in_another_order(*drawn, np.arange(2580) // TRACK, [0, 40, 85])
+    assert same(find_tracks(images, labels), tracks)
+
+
+def test_real_tracks(real_data):
+    """Of the file itself, and of one such as the course's later one, of 34,799 images."""
+    real = read_signs(real_data / "train.p")
+    assert len(real.images) == 39_209 and real.tracks[-1] == 1306
+    (short,) = np.flatnonzero(np.bincount(real.tracks) != TRACK)
+    assert np.flatnonzero(real.tracks == short).tolist() == [*range(33_660, 33_689)]
+    rng = np.random.default_rng(1)
+    dropped = rng.choice(np.delete(np.arange(1307), short), 147, replace=False)
+    images, labels, tracks = in_another_order(real.images, real.labels, real.tracks, dropped)
+    assert len(images) == 34_799 and same(find_tracks(images, labels), tracks)
+    for count in (20, 100, 200, 400):  # one frame less in so many tracks
+        lost = rng.choice(39_209 // TRACK, count, replace=False) * TRACK + 7
+        assert find_tracks(*(np.delete(a, lost, axis=0) for a in (real.images, real.labels))) is None
+
+
+# Splits
+
+
+def test_split_by_track_keeps_tracks_whole_and_every_class_on_both_sides():
+    labels = np.repeat(np.arange(43), 90)
+    tracks = np.repeat(np.arange(129), TRACK)
+    rngs = [np.random.default_rng(seed) for seed in (0, 0, 1)]
+    split = [gtsrb.split_by_track(tracks, labels, rng) for rng in rngs]
+    training, validation = split[0]
+    assert not set(tracks[training]) & set(tracks[validation])
+    assert sorted([*training, *validation]) == list(range(len(labels)))
+    assert set(labels[training]) == set(labels[validation]) == set(range(43))
+    np.testing.assert_array_equal(validation, split[1][1])
+    assert set(validation) != set(split[2][1])
+
+
+def test_split_at_random_mixes_tracks():
+    labels = np.repeat(np.arange(43), TRACK)
+    training, validation = gtsrb.split_at_random(labels, np.random.default_rng(0))
+    assert len(validation) == round(0.33 * len(labels)) and not set(training) & set(validation)
+    assert len(training) + len(validation) == len(labels)
+    assert len(set(labels[validation])) == 43
+
+
+def test_limit_takes_the_first_tracks(drawn):
+    labels, tracks = drawn[1], np.arange(2580) // TRACK
+    chosen = first_tracks(tracks, labels, 1)
+    assert set(tracks[chosen]) == set(range(0, 86, 2))
+    np.testing.assert_array_equal(first_tracks(None, labels, 1), chosen)
+
+
+# Loading
+
+
+def load(tmp_path, signs, **arguments):
+    defaults = {"limit": None, "random_split": False, "test": None}
+    args = SimpleNamespace(**{**defaults, **arguments})
+    return gtsrb.load(write(tmp_path / "t.p", signs), args, np.random.default_rng(0))
+
+
+def test_an_empty_class_is_an_error(tmp_path, few):
+    keep = few["labels"] != 17
+    with pytest.raises(LabError, match=r"t.p: class 17 \(No entry\) has 0 images"):
+        load(tmp_path, {key: array[keep] for key, array in few.items()})
+
+
+def test_a_data_set_without_tracks_is_split_at_random_and_told(tmp_path, few, capsys):
+    del few["tracks"]
+    data = load(tmp_path, few)
+    captured = capsys.readouterr()
+    assert data.tracks is None
+    assert captured.out.startswith("258 images, split at random: 173 train the head, 85 validate")
+    assert "t.p: its order shows no tracks, so it is split at random" in captured.err
+
+
+def test_a_class_that_chance_leaves_out_is_told(tmp_path, few, capsys):
+    data = load(tmp_path, {key: array[::3] for key, array in few.items()}, random_split=True)
+    absent = np.setdiff1d(data.labels, data.labels[data.training]).tolist()
+    assert absent
+    told = f"the training has none of class {', '.join(map(str, absent))}\n"
+    assert told in capsys.readouterr().err
+
+
+def test_a_class_with_one_track_is_told(tmp_path, few, capsys):
+    keep = (few["labels"] != 17) | (np.cumsum(few["labels"] == 17) <= 3)
+    data = load(tmp_path, {key: array[keep] for key, array in few.items()})
+    assert 17 in data.labels[data.training] and 17 not in data.labels[data.validation]
+    captured = capsys.readouterr()
+    assert captured.out.startswith("255 images, split by its 85 tracks")
+    assert captured.err.endswith("split; the validation has none of class 17\n")

@@ -1,0 +1,184 @@
+"""The inference scripts: what they print, and what they do with bad input."""
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from conftest import copy_code
+from PIL import Image
+
+import caffe_classes
+import imagenet_inference
+import traffic_sign_inference
+from data.lab import gtsrb, paths, standin
+from data.lab.command import LabError
+from data.lab.tf1 import tf
+from data.lab.weights import read_weights
+
+FORM = r"(Image {}\n(?:[^\n]+: [01]\.\d{{3}}\n){{5}}\n)"
+TIME = r"Time: \d+\.\d{3} seconds\n"
+
+
+def assert_form(output, names, heads=("0", "1")):
+    """The lesson's form, to the letter; probabilities fall; names are of `names`."""
+    assert re.fullmatch("".join(FORM.format(re.escape(head)) for head in heads) + TIME, output)
+    lines = re.findall(r"^(.+): ([01]\.\d{3})$", output, re.MULTILINE)
+    assert all(name in names for name, _ in lines)
+    for i in range(len(heads)):
+        probs = [float(prob) for _, prob in lines[5 * i:5 * i + 5]]
+        assert probs == sorted(probs, reverse=True) and sum(probs) <= 1.003
+
+
+@pytest.fixture(scope="module")
+def weights_file(weights, tmp_path_factory):
+    """A weights file of 1,000 classes, of random numbers."""
+    path = tmp_path_factory.mktemp("weights") / "random.npy"
+    np.save(path, weights)
+    return path
+
+
+@pytest.mark.parametrize("script", [imagenet_inference, traffic_sign_inference])
+def test_lesson_output(run_main, weights_file, script):
+    output = run_main(script, "--weights", weights_file)
+    assert_form(output, caffe_classes.class_names)
+
+
+def test_as_a_student_runs_it(tmp_path, standins):
+    """From another folder, nothing given: only the lesson's lines on stdout, no chatter."""
+    copy_code(tmp_path / "lab")
+    standin.find("bvlc-alexnet.npy")  # in this test's lab, for all tests
+    (tmp_path / "lab" / "data" / "standin").symlink_to(standins)
+    script = tmp_path / "lab" / "imagenet_inference.py"
+    (tmp_path / "elsewhere").mkdir()
+    ran = subprocess.run([sys.executable, script], capture_output=True, text=True,
+                         cwd=tmp_path / "elsewhere", check=True)
+    assert_form(ran.stdout, caffe_classes.class_names)
+    lines = ran.stderr.replace("\n    ", " ").splitlines()
+    assert len(lines) == 3 and max(map(len, ran.stderr.splitlines())) < 80
+    for line in lines:
+        assert re.fullmatch(r"\S+ is missing; data/standin/\S+ is used, .*data/download.py", line)
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_own_pictures(run_main, weights_file, tmp_path):
+    Image.new("RGB", (640, 480), "red").save(tmp_path / "red.jpg")
+    Image.new("L", (20, 30), 50).save(tmp_path / "grey.png")
+    pictures = [str(tmp_path / "red.jpg"), str(tmp_path / "grey.png")]
+    for script in imagenet_inference, traffic_sign_inference:
+        output = run_main(script, "--weights", weights_file, *pictures)
+        heads = [f"{i}: {picture}" for i, picture in enumerate(pictures)]
+        assert_form(output, caffe_classes.class_names, heads)
+
+
+def test_head_prints_sign_names(run_main, weights_file, tmp_path):
+    head = [np.zeros((4096, 43), np.float32), np.zeros(43, np.float32)]
+    head[1][17] = 9
+    np.save(tmp_path / "head.npy", {"fc8": head})
+    output = run_main(traffic_sign_inference, "--weights", weights_file,
+                      "--head", tmp_path / "head.npy")
+    assert_form(output, gtsrb.class_names)
+    assert output.startswith(f"Image 0\n{gtsrb.class_names[17]}: 0.99")
+
+
+def test_numbers_of_classes_without_names(run_main, weights, tmp_path):
+    for classes, script in (43, imagenet_inference), (10, traffic_sign_inference):
+        fc8 = [np.zeros((4096, classes), np.float32), np.zeros(classes, np.float32)]
+        np.save(tmp_path / "w.npy", {**weights, "fc8": fc8})
+        with pytest.raises(LabError, match=rf"w.npy: .*has {classes} classes"):
+            run_main(script, "--weights", tmp_path / "w.npy")
+
+
+@pytest.mark.parametrize("script", [imagenet_inference, traffic_sign_inference])
+@pytest.mark.parametrize("arguments, message", [
+    (["absent.jpg"], "absent.jpg: there is no such file"),
+    (["page.jpg"], "page.jpg: is not a picture that can be read"),
+    (["."], r"^\.: is not a file; check the path of the picture"),
+    (["--weights", "absent.npy"], "absent.npy: does not exist"),
+    (["--weights", "page.jpg"], "page.jpg: is a web page"),
+    (["--no-such-flag"], "unrecognized arguments: --no-such-flag; see --help"),
+])
+def test_bad_input_is_an_error(run_main, tmp_path, monkeypatch, script, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "page.jpg").write_text("<html>404</html>")
+    with pytest.raises(LabError, match=message) as error:
+        run_main(script, *arguments)
+    assert "\n" not in str(error.value)
+
+
+def test_many_pictures_run_in_batches(run_main, weights_file, tmp_path, monkeypatch):
+    """What 70 pictures give does not depend on how many are in a batch."""
+    rng = np.random.default_rng(0)
+    pictures = [tmp_path / f"{i}.png" for i in range(70)]
+    for picture in pictures:
+        Image.fromarray(rng.integers(0, 256, (8, 8, 3)).astype(np.uint8)).save(picture)
+    sizes, run = [], tf.Session.run
+
+    def record(sess, fetches, feed_dict=None):
+        sizes.extend(map(len, (feed_dict or {}).values()))
+        return run(sess, fetches, feed_dict)
+
+    monkeypatch.setattr(tf.Session, "run", record)
+    output = run_main(traffic_sign_inference, "--weights", weights_file, *pictures)
+    assert max(sizes) <= 32 and sum(sizes) == 70
+    assert_form(output, caffe_classes.class_names, [f"{i}: {p}" for i, p in enumerate(pictures)])
+    last = run_main(traffic_sign_inference, "--weights", weights_file, pictures[-1])
+    assert last.splitlines()[1:6] == output.splitlines()[-7:-2]
+
+
+def test_real_pictures(run_main, weights_file, real_data):
+    """The course's own pictures, found in data/, are read as they are."""
+    for name in ("poodle.png", "weasel.png"):
+        (paths.DATA / name).symlink_to(real_data / name)
+    output = run_main(imagenet_inference, "--weights", weights_file)
+    assert_form(output, caffe_classes.class_names)
+    named = run_main(imagenet_inference, "--weights", weights_file, real_data / "poodle.png",
+                     real_data / "weasel.png")
+    assert re.sub("(?m)^(Image .|Time).*", "", named) == re.sub("(?m)^(Image .|Time).*", "", output)
+    with Image.open(real_data / "poodle.png") as picture:
+        assert picture.size == (227, 227)
+
+
+def test_class_names_are_the_known_list(real_data):
+    lines = (real_data / "imagenet_class_names.txt").read_text().splitlines()
+    assert caffe_classes.class_names == lines
+
+
+# Stand-ins
+
+
+def test_standins_are_made_once_and_always_the_same(lab, capsys):
+    (paths.DATA / "standin").unlink()
+    for name, size in (("stop.jpg", (32, 32)), ("poodle.png", (227, 227))):
+        path = standin.find(name)
+        assert path == lab / "data" / "standin" / name
+        content, made = path.read_bytes(), path.stat().st_mtime_ns
+        assert Image.open(path).size == size
+        assert standin.find(name).stat().st_mtime_ns == made
+        path.unlink()
+        assert standin.find(name).read_bytes() == content
+        lines = capsys.readouterr().err.replace("\n    ", " ").splitlines()
+        assert len(lines) == 3 and all(line.startswith(f"{name} is missing; ") for line in lines)
+    (paths.DATA / "stop.jpg").write_bytes(b"real")
+    assert standin.find("stop.jpg") == paths.DATA / "stop.jpg" and not capsys.readouterr().err
+
+
+def test_standin_weights_are_a_weights_file():
+    path = standin.find("bvlc-alexnet.npy")
+    read = read_weights(path)
+    assert read["fc8"][0].shape == (4096, 1000)
+    assert abs(path.stat().st_size / 1e6 - 243.86) < 0.01
+    again = standin.make_weights()
+    assert all(np.array_equal(a, b) for name in read for a, b in zip(read[name], again[name]))
+
+
+def test_a_standin_that_breaks_off_leaves_nothing(monkeypatch):
+    def write(name, file):
+        file.write(b"half")
+        raise KeyboardInterrupt
+
+    (paths.DATA / "standin").unlink()
+    monkeypatch.setattr(standin, "write", write)
+    with pytest.raises(KeyboardInterrupt):
+        standin.find("stop.jpg")
+    assert list((paths.DATA / "standin").iterdir()) == []

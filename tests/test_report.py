@@ -1,0 +1,70 @@
+"""What a run prints and draws: intervals that are true, recalls, pictures, folders."""
+import re
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest
+
+from data.lab import gtsrb, paths, report
+from data.lab.command import LabError
+
+EPOCH = (r"Epoch \d+\nTime: \d+\.\d{3} seconds\nTraining Loss = \d+\.\d{4}\n"
+         r"Validation Loss = \d+\.\d{4}\nValidation Accuracy = [01]\.\d{4}\n\n")
+
+
+def test_an_epoch_has_the_courses_form(capsys):
+    run = report.Run()
+    run.add_epoch(3, 1.5, 0.25, SimpleNamespace(loss=2.0, accuracy=0.5))
+    assert re.fullmatch(EPOCH, capsys.readouterr().out)
+    with pytest.raises(LabError, match="diverged; choose a smaller --learning-rate"):
+        run.add_epoch(4, 1.5, 0.25, SimpleNamespace(loss=np.nan, accuracy=0.5))
+
+
+def test_each_run_has_a_folder_of_its_own():
+    folders = {report.Run().folder for _ in range(5)}
+    assert len(folders) == 5 == len(list((paths.DATA / "runs").iterdir()))
+
+
+def test_without_tracks_the_interval_is_wilsons(capsys):
+    data = SimpleNamespace(labels=np.full(10, 3), tracks=None)
+    report.print_accuracy("Test Accuracy", np.eye(43)[[3] * 8 + [4] * 2], data)
+    # Wilson's interval for 8 of 10, from its formula.
+    expected = "Test Accuracy = 0.800 (95 % interval 0.490 to 0.943, Wilson)\n"
+    assert capsys.readouterr().out == expected
+
+
+def test_the_interval_by_tracks_holds_the_truth_as_often_as_it_says():
+    """200 data sets of 60 tracks of 30 frames, which are right together: of known accuracy."""
+    rng = np.random.default_rng(0)
+    inside = {"by tracks": 0, "Wilson": 0}
+    for _ in range(200):
+        chances = rng.beta(2, 0.5, 60)  # of mean 0.8
+        right = rng.random((60, 30)) < chances[:, np.newaxis]
+        for tracks in (np.repeat(np.arange(60), 30), None):
+            low, high, how = report.interval(right.ravel(), tracks)
+            inside[how] += low <= 0.8 <= high
+    assert 0.9 < inside["by tracks"] / 200 < 0.98
+    assert inside["Wilson"] / 200 < 0.5  # why tracks are resampled
+
+
+def test_the_interval_is_the_same_each_time_and_none_is_of_width_0():
+    right, tracks = np.arange(90) % 4 > 0, np.arange(90) // 30
+    assert report.interval(right, tracks) == report.interval(right, tracks)
+    for answer in (0, 1):
+        low, high, how = report.interval(np.full(90, bool(answer)), tracks)
+        wilson = binomtest(3 * answer, 3).proportion_ci(0.95, method="wilson")
+        assert (low, high, how) == (wilson.low, wilson.high, "Wilson")
+
+
+def test_confusions_and_recalls(capsys):
+    labels = np.array([0, 0, 0, 0, 5, 5, 42])
+    predictions = np.array([0, 0, 0, 5, 5, 5, 7])
+    matrix = report.confusion_matrix(labels, predictions)
+    assert matrix.shape == (43, 43) and matrix.sum() == 7
+    assert matrix[0, 0] == 3 and matrix[0, 5] == 1 and matrix[42, 7] == 1
+    report.print_worst(np.eye(43)[predictions], labels, 2)
+    assert capsys.readouterr().out == (
+        f"Lowest recall:\n  0.000 of 1 {gtsrb.class_names[42]}\n"
+        f"  0.750 of 4 {gtsrb.class_names[0]}\n"
+    )

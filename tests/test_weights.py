@@ -1,0 +1,177 @@
+"""Weights files: every known form is read, every bad one gets one clear line."""
+import io
+import pickle
+import struct
+
+import numpy as np
+import pytest
+
+from data.lab import weights as weights_module
+from data.lab.command import LabError
+from data.lab.weights import SHAPES, read_weights, save_weights
+
+TINY = {name: (2, 2, 3, 4) if name.startswith("conv") else (4, 5) for name in SHAPES}
+TINY["fc8"] = (4, None)
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch):
+    """Layers of a few numbers; the code under test does not know true sizes otherwise."""
+    monkeypatch.setattr(weights_module, "SHAPES", TINY)
+
+
+@pytest.fixture
+def layers():
+    rng = np.random.default_rng(0)
+    shapes = {name: (*fan_in, units or 7) for name, (*fan_in, units) in TINY.items()}
+    return {
+        name: [rng.standard_normal(s, dtype=np.float32) for s in (shape, shape[-1:])]
+        for name, shape in shapes.items()
+    }
+
+
+class Python2Pickler(pickle._Pickler):
+    """Writes bytes as Python 2 wrote its str: BINSTRING, without _codecs.encode."""
+
+    dispatch = {**pickle._Pickler.dispatch}
+
+    def save_bytes(self, value):
+        self.write(b"T" + struct.pack("<i", len(value)) + value)
+        self.memoize(value)
+
+    dispatch[bytes] = save_bytes
+
+
+def write_npy(path, content, pickler=pickle.Pickler, protocol=2, old_names=False):
+    """A NPY 1.0 file of one pickled object, as np.save writes it."""
+    array = np.empty((), object)
+    array[()] = content
+    file = io.BytesIO()
+    pickler(file, protocol).dump(array)
+    body = file.getvalue()
+    if old_names:
+        body = body.replace(b"numpy._core", b"numpy.core")
+    header = b"{'descr': '|O', 'fortran_order': False, 'shape': (), }"
+    header += b" " * (70 - len(header) - 1) + b"\n"
+    path.write_bytes(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + body)
+    return path
+
+
+def assert_same(read, layers):
+    assert set(read) == set(layers)
+    for name, pair in layers.items():
+        for a, b in zip(read[name], pair):
+            assert a.dtype == np.float32
+            np.testing.assert_array_equal(a, b)
+
+
+def one_line(error):
+    message = str(error.value)
+    assert "\n" not in message and "download.py" in message
+    return message
+
+
+@pytest.mark.parametrize("old_names", [False, True])
+@pytest.mark.parametrize("pickler", [Python2Pickler, pickle.Pickler])
+def test_both_generations_of_pickle(tmp_path, layers, pickler, old_names):
+    path = write_npy(tmp_path / "w.npy", layers, pickler, old_names=old_names)
+    assert (b"_codecs" in path.read_bytes()) == (pickler is pickle.Pickler)
+    assert_same(read_weights(path), layers)
+
+
+@pytest.mark.parametrize("protocol", [0, 1, 2, 3, 4, 5])
+def test_every_protocol(tmp_path, layers, protocol):
+    assert_same(read_weights(write_npy(tmp_path / "w.npy", layers, protocol=protocol)), layers)
+
+
+@pytest.mark.parametrize("form", [
+    lambda layers: {k: {"weights": W, "biases": b} for k, (W, b) in layers.items()},
+    lambda layers: {k.encode(): {b"weights": W, b"biases": b} for k, (W, b) in layers.items()},
+    lambda layers: {k.encode(): (W, b) for k, (W, b) in layers.items()},
+    lambda layers: {k: [np.asfortranarray(W), b.astype(">f4")] for k, (W, b) in layers.items()},
+    lambda layers: {k: [W.astype("f8"), b.astype("f8")] for k, (W, b) in layers.items()},
+    lambda layers: {k: np.array([W, b, None], object)[:2] for k, (W, b) in layers.items()},
+])
+def test_every_layout(tmp_path, layers, form):
+    np.save(tmp_path / "w.npy", form(layers))
+    assert_same(read_weights(tmp_path / "w.npy"), layers)
+
+
+def test_float16_is_cast(tmp_path, layers):
+    half = {name: [a.astype(np.float16) for a in pair] for name, pair in layers.items()}
+    np.save(tmp_path / "w.npy", half)
+    assert_same(read_weights(tmp_path / "w.npy"), half)
+
+
+def test_only_the_layers_asked_for_are_looked_at(tmp_path, layers):
+    layers["fc8"] = "spoilt"
+    np.save(tmp_path / "w.npy", layers)
+    assert set(read_weights(tmp_path / "w.npy", ["conv1", "fc7"])) == {"conv1", "fc7"}
+    with pytest.raises(LabError, match="layer fc8 is not a pair"):
+        read_weights(tmp_path / "w.npy")
+
+
+def spoil(name, W=None, b=None):
+    def change(layers):
+        layers[name] = [layers[name][0] if W is None else W, layers[name][1] if b is None else b]
+    return change
+
+
+@pytest.mark.parametrize("change, message", [
+    (lambda layers: layers.pop("conv3"), "layer conv3 is missing"),
+    (spoil("fc6", W=np.zeros((5, 4), np.float32)), r"fc6's weights have .*\(5, 4\), not \(4, 5\)"),
+    (spoil("fc8", b=np.zeros(6, np.float32)), r"fc8's biases have shape \(6,\), not \(7,\)"),
+    (spoil("fc8", W=np.zeros(4, np.float32)), r"shape \(4,\), not \(4, classes\)"),
+    (spoil("fc6", W=np.zeros((4, 5), np.int32)), "fc6's weights have dtype int32, not float32"),
+    (spoil("fc7", b=np.full(5, np.nan)), "fc7's biases hold values that are not finite"),
+    (spoil("fc7", b=np.full(5, 1e300)), "fc7's biases hold values that are not finite"),
+    (spoil("conv1", W="text"), "conv1's weights: a str instead of a NumPy array"),
+    (lambda layers: layers.update(conv1=[layers["conv1"][0]]), "conv1 is not a pair"),
+    (lambda layers: layers.update(conv1={"kernel": 1}), "conv1's weights: a NoneType instead of a NumPy array"),
+])
+def test_bad_layers(tmp_path, layers, change, message):
+    change(layers)
+    np.save(tmp_path / "w.npy", layers)
+    with pytest.raises(LabError, match=message) as error:
+        read_weights(tmp_path / "w.npy")
+    assert "w.npy" in one_line(error)
+
+
+def test_every_truncation_is_noticed_and_bytes_behind_the_end(tmp_path, layers):
+    np.save(tmp_path / "w.npy", layers)
+    whole = (tmp_path / "w.npy").read_bytes()
+    for content in [whole + b"x", *(whole[:n] for n in range(0, len(whole), len(whole) // 60))]:
+        (tmp_path / "w.npy").write_bytes(content)
+        with pytest.raises(LabError):
+            read_weights(tmp_path / "w.npy")
+
+
+def test_array_file_that_is_no_dict(tmp_path):
+    np.save(tmp_path / "w.npy", np.zeros((3, 4)))
+    with pytest.raises(LabError, match=r"float64 array of shape \(3, 4\), not a dict of layers"):
+        read_weights(tmp_path / "w.npy")
+    np.save(tmp_path / "w.npy", np.array([1, "a"], object))
+    with pytest.raises(LabError, match="holds a list, not a dict of layers"):
+        read_weights(tmp_path / "w.npy")
+
+
+def test_real_broken_download(real_data):
+    with pytest.raises(LabError, match="bvlc-alexnet.truncated.npy: is cut short"):
+        read_weights(real_data / "bvlc-alexnet.truncated.npy")
+
+
+def test_a_head_cannot_be_downloaded(tmp_path):
+    (tmp_path / "bad.npy").write_bytes(b"")
+    for name in ("absent.npy", "bad.npy"):
+        with pytest.raises(LabError, match="train one with: python train_feature_extraction.py"):
+            read_weights(tmp_path / name, ("fc8",))
+
+
+def test_a_heads_fc8_takes_the_place_of_the_weights(tmp_path, layers):
+    save_weights(tmp_path / "w.npy", {**layers, "fc8": "spoilt"})
+    head = [np.ones((4, 3), np.float32), np.ones(3, np.float32)]
+    save_weights(tmp_path / "head.npy", {"fc8": head})
+    read = read_weights(tmp_path / "w.npy", classes=[3], head=tmp_path / "head.npy")
+    assert_same(read, {**layers, "fc8": head})
+    with pytest.raises(LabError, match="head.npy: fc8 has 3 classes, not 1,000 or 43;"):
+        read_weights(tmp_path / "w.npy", classes=[1000, 43], head=tmp_path / "head.npy")
