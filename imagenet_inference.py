@@ -16,21 +16,20 @@ from data.lab.standin import find
 from data.lab.tf1 import tf
 from data.lab.weights import read_weights
 
-PICTURES = "poodle.png", "weasel.png"
-
 
 def main():
     args = parse_settings(__doc__, SETTINGS)
-    images = read_pictures(args.pictures or map(find, PICTURES), 227)
+    images = read_pictures(args.pictures or map(find, ("poodle.png", "weasel.png")), 227)
+    weights = read_weights(args.weights or find("bvlc-alexnet.npy"), names={1000: class_names})
 
     x = tf.placeholder(tf.float32, (None, 227, 227, 3))
-    probs = AlexNet(x, read_weights(args.weights or find("bvlc-alexnet.npy"), classes=[1000]))
+    probs = AlexNet(x, weights)  # (N, 1000)
     sess = tf.Session()
     sess.run(tf.global_variables_initializer())
 
     t = time.time()
     output = [sess.run(probs, feed_dict={x: preprocess(batch)}) for batch in batches(images)]
-    print_top5(output, class_names, args.pictures)
+    print_top5(output, weights.names, args.pictures)
     print(f"Time: {time.time() - t:.3f} seconds")
 
 

@@ -20,20 +20,20 @@ from data.lab.standin import find
 from data.lab.tf1 import tf
 from data.lab.weights import read_weights
 
-PICTURES = "construction.jpg", "stop.jpg"
 NAMES = {1000: caffe_classes.class_names, 43: gtsrb.class_names}
 HEAD = ("--head", path, None, "a trained head, to take the place of fc8")
 
 
 def main():
     args = parse_settings(__doc__, (*SETTINGS, HEAD))
-    images = read_pictures(args.pictures or map(find, PICTURES), 32)
-    weights = read_weights(args.weights or find("bvlc-alexnet.npy"), head=args.head, classes=NAMES)
+    weights = read_weights(args.weights or find("bvlc-alexnet.npy"), names=NAMES, head=args.head)
+    size = weights.size  # 32, but for a head of one's own
+    images = read_pictures(args.pictures or map(find, ("construction.jpg", "stop.jpg")), size)
 
     # Legacy bilinear samples, without half-pixel centres, as the course ran; TensorFlow 2's
     # own tf.image.resize gives other numbers.
     # Exercise resize
-    x = tf.placeholder(tf.float32, (None, 32, 32, 3))
+    x = tf.placeholder(tf.float32, (None, size, size, 3))
     resized = tf.image.resize_images(x, (227, 227))  # (N, 227, 227, 3)
     # End of resize
     probs = AlexNet(resized, weights)  # (N, 1000), with a head (N, 43)
@@ -42,7 +42,7 @@ def main():
 
     t = time.time()
     output = [sess.run(probs, feed_dict={x: preprocess(batch)}) for batch in batches(images)]
-    print_top5(output, NAMES[output[0].shape[1]], args.pictures)
+    print_top5(output, weights.names, args.pictures)
     print(f"Time: {time.time() - t:.3f} seconds")
 
 

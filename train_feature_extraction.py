@@ -1,8 +1,8 @@
 """Step 3: AlexNet stays frozen, a new last layer learns traffic signs.
 
-    python train_feature_extraction.py                 the lab's main job
-    python train_feature_extraction.py --limit 2       a quick look: 2 tracks a class
-    python train_feature_extraction.py --finetune 2    then 2 epochs of all layers
+    python train_feature_extraction.py                   the lab's main job
+    python train_feature_extraction.py --train FOLDER    your own classes
+    python train_feature_extraction.py --finetune 2      then 2 epochs of all layers
 
 The frozen network runs once over all images; its fc7 is cached, and the new layer trains on
 that. Exercises: `# Exercise NAME` to `# End of NAME`, and python tests/check.py NAME
@@ -13,23 +13,24 @@ from types import SimpleNamespace
 import numpy as np
 
 from alexnet import AlexNet
-from data.lab import cache, finetuning, gtsrb, paths, report
+from data.lab import cache, dataset, finetuning, report
 from data.lab.batches import batches
 from data.lab.command import at_least, parse_settings, path, positive
 from data.lab.exercises import run_script
-from data.lab.pictures import preprocess, print_top5, read_pictures
+from data.lab.pictures import preprocess, print_top5
 from data.lab.standin import find
 from data.lab.tf1 import tf
-from data.lab.weights import BACKBONE, read_weights, save_weights
+from data.lab.weights import BACKBONE, read_weights
 
 SETTINGS = (
-    ("--train", path, None, "training data (default: train.p)"),
+    ("--train", path, None, "a folder of folders of pictures, or a pickle (default: train.p)"),
     ("--test", path, None, "test data (default: test.p, where it is present)"),
     ("--weights", path, None, "a weights file (default: bvlc-alexnet.npy)"),
     ("--epochs", at_least(1), 10, "passes over the training images"),
     ("--batch-size", at_least(1), 128, "images in a step"),
     ("--learning-rate", positive, 0.001, "of Adam, whose own default it is"),
     ("--seed", at_least(0), 0, "of the split, the first weights and the order of the images"),
+    ("--size", at_least(32), 32, "to which a folder's pictures are resized"),
     ("--limit", at_least(2), None, "take only the first N tracks of each class"),
     ("--random-split", bool, None, "split image by image, as the course did, not by tracks"),
     ("--no-cache", bool, None, "run the frozen network in every epoch, as the course did"),
@@ -37,9 +38,9 @@ SETTINGS = (
 )
 
 
-def build_graph(backbone, classes, learning_rate):
+def build_graph(backbone, classes, learning_rate, size=32):
     """The training graph; its tensors by name. backbone: {layer: [W, b]}, conv1 to fc7."""
-    images = tf.placeholder(tf.float32, (None, 32, 32, 3))
+    images = tf.placeholder(tf.float32, (None, size, size, 3))
     labels = tf.placeholder(tf.int64, (None,))
     resized = tf.image.resize_images(images, (227, 227))  # (N, 227, 227, 3)
     # No gradient flows back into AlexNet.
@@ -65,9 +66,8 @@ def build_graph(backbone, classes, learning_rate):
     # Exercise accuracy, 1 of 3
     accuracy = tf.reduce_mean(tf.cast(tf.equal(tf.argmax(logits, axis=1), labels), tf.float32))
     # End of accuracy
-    return SimpleNamespace(
-        images=images, labels=labels, fc7=fc7, features=features, W=W, b=b, probs=probs,
-        loss=loss, train_op=train_op, accuracy=accuracy)
+    return SimpleNamespace(images=images, labels=labels, fc7=fc7, features=features, W=W, b=b,
+                           probs=probs, loss=loss, train_op=train_op, accuracy=accuracy)
 
 
 def make_feed(args, sess, graph, backbone, images, labels):
@@ -116,11 +116,11 @@ def main():
     args = parse_settings(__doc__, SETTINGS)
     rng = np.random.default_rng(args.seed)
     tf.set_random_seed(args.seed)
-    data = gtsrb.load(args.train or find("train.p"), args, rng)
+    data = dataset.load(args, rng)
     backbone = read_weights(args.weights or find("bvlc-alexnet.npy"), BACKBONE)
     run = report.Run()  # before the long work, in case that its folder cannot be made
 
-    graph = build_graph(backbone, len(data.names), args.learning_rate)
+    graph = build_graph(backbone, len(data.names), args.learning_rate, args.size)
     sess = tf.Session()
     sess.run(tf.global_variables_initializer())
     feed = make_feed(args, sess, graph, backbone, data.images, data.labels)
@@ -129,17 +129,17 @@ def main():
         if best is None or result.accuracy > best.accuracy:
             best, best_epoch, head = result, epoch, sess.run([graph.W, graph.b])
 
-    save_weights(paths.DATA / "traffic_sign_head.npy", {"fc8": head})
+    run.save_head({"fc8": head, **data.extra})
     sess.run([graph.W.assign(head[0]), graph.b.assign(head[1])])
     run.add_validation(best_epoch, data, best.probs)
     if data.test:
         feed = make_feed(args, sess, graph, backbone, data.test.images, data.test.labels)
         result = evaluate(sess, graph, feed, np.arange(len(data.test.labels)), args.batch_size)
         report.print_accuracy("Test Accuracy", result.probs, data.test)
-    run.print_files("traffic_sign_head.npy")
+    run.print_files()
 
     # The same head, now on fc7 straight from the network.
-    pictures = preprocess(read_pictures(map(find, ("construction.jpg", "stop.jpg")), 32))
+    pictures = preprocess(dataset.two_pictures(data))
     print_top5([sess.run(graph.probs, feed_dict={graph.images: pictures})], data.names)
     sess.close()
     if args.finetune:

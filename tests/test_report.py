@@ -54,7 +54,7 @@ def test_the_interval_is_the_same_each_time_and_none_is_of_width_0():
     for answer in (0, 1):
         low, high, how = report.interval(np.full(90, bool(answer)), tracks)
         wilson = binomtest(3 * answer, 3).proportion_ci(0.95, method="wilson")
-        assert (low, high, how) == (wilson.low, wilson.high, "Wilson")
+        assert (low, high, how) == (wilson.low, wilson.high, "Wilson by tracks")
 
 
 def test_confusions_and_recalls(capsys):

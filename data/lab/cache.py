@@ -19,9 +19,10 @@ ROW = np.dtype([("fc7", "<f4", 4096), ("checksum", "<u4")])
 
 
 def make_key(images, weights):
-    """A hash of the images, uint8 (N, 32, 32, 3), and of the weights, {layer: [W, b]}."""
+    """A hash of the images, or of their digests, and of the weights, {layer: [W, b]}."""
     digest = hashlib.sha256()
-    for array in [images, *(array for name in sorted(weights) for array in weights[name])]:
+    arrays = [array for name in sorted(weights) for array in weights[name]]
+    for array in [getattr(images, "digests", images), *arrays]:
         digest.update(np.ascontiguousarray(array))
     return digest.hexdigest()[:20]
 
@@ -72,7 +73,7 @@ def fill(file, key, images, extract):
 def cached(images, weights, extract):
     """A function: indices (n,) -> fc7 of these images, float32 (n, 4096).
 
-    images: uint8 (N, 32, 32, 3); weights: {layer: [W, b]}; extract: a batch of images ->
+    images: uint8 (N, size, size, 3), or Pictures; weights: {layer: [W, b]}; extract: a batch of images ->
     their fc7. What an interrupted run left is continued; two runs at once share the work of
     the first. Raises LabError, before any work, when the disk has too little room.
     """

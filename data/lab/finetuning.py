@@ -22,12 +22,13 @@ MOMENTUM = 0.9  # as AlexNet was trained (Krizhevsky et al., 2012)
 HEAD_RATE, BACKBONE_RATE = 0.1, 0.01
 
 
-def build_graph(weights, learning_rate):
+def build_graph(weights, size, learning_rate):
     """The graph of the whole network, all layers trainable; its tensors by name.
 
-    weights: {layer: [W, b]} from conv1 to fc8; learning_rate: HEAD_RATE of it is fc8's.
+    weights: {layer: [W, b]} from conv1 to fc8; size: of the pictures, pixels along a side;
+    learning_rate: HEAD_RATE of it is fc8's.
     """
-    images = tf.placeholder(tf.float32, (None, 32, 32, 3))
+    images = tf.placeholder(tf.float32, (None, size, size, 3))
     labels = tf.placeholder(tf.int64, (None,))
     resized = tf.image.resize_images(images, (227, 227))  # (N, 227, 227, 3)
     probs = AlexNet(resized, weights)  # (N, 43)
@@ -90,7 +91,8 @@ class Checkpoints:
                     HEAD_RATE, BACKBONE_RATE, MOMENTUM)
         # The head is left out: it follows from the rest, though not to the last bit.
         backbone = [array for name in BACKBONE for array in weights[name]]
-        for array in (data.images, data.labels, data.training, settings, *backbone):
+        images = getattr(data.images, "digests", data.images)
+        for array in (images, data.labels, data.training, settings, *backbone):
             digest.update(np.ascontiguousarray(array))
         folder = paths.DATA / "cache" / f"finetuning-{digest.hexdigest()[:20]}"
         folder.mkdir(parents=True, exist_ok=True)
@@ -137,7 +139,7 @@ def finetune(args, data, weights, head, run, train, evaluate):
     The training loss of an epoch that was interrupted is that of its remaining batches.
     """
     with tf.Graph().as_default(), tf.Session() as sess:
-        graph = build_graph(weights, args.learning_rate)
+        graph = build_graph(weights, data.size, args.learning_rate)
         sess.run(tf.global_variables_initializer())
         checkpoints = Checkpoints(sess, graph, args, data, weights, head.accuracy)
         steps, done = -(-len(data.training) // args.batch_size), sess.run(graph.step)
@@ -176,5 +178,5 @@ def finetune(args, data, weights, head, run, train, evaluate):
             report.print_accuracy("Test Accuracy", result.probs, data.test)
         values = iter(sess.run(tf.trainable_variables()))  # W and b of each layer in turn
         save_weights(paths.DATA / "traffic_sign_alexnet.npy",
-                     {name: [W, next(values)] for name, W in zip(weights, values)})
+                     {name: [W, next(values)] for name, W in zip(weights, values)} | data.extra)
         print("Finetuned network: data/traffic_sign_alexnet.npy")

@@ -1,12 +1,8 @@
-"""The German Traffic Sign Recognition Benchmark: classes, files, tracks, honest splits.
+"""The German Traffic Sign Recognition Benchmark: its classes, files and tracks.
 
-GTSRB's frames come in tracks: 30 frames of one physical sign, taken while the car
-approaches. Frames of one track look alike; with some of them in training and others in
-validation, the validation measures memory (data leakage). An honest split keeps tracks
-whole.
+Its frames come in tracks: 30 frames of one physical sign, taken while the car approaches.
 """
 import functools
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,11 +10,10 @@ import numpy as np
 
 from data.lab import safe_pickle
 from data.lab.command import LabError
-from data.lab.paths import find_real
-from data.lab.weights import content, dictionary, read_file
+from data.lab.weights import content, dictionary, read_file, read_names
 
 TRACK = 30  # frames
-VALIDATION = 0.33  # of each class's tracks, rounded; of the images where tracks are not known
+CLASSES = 1000  # at most
 
 class_names = Path(__file__).with_name("gtsrb_classes.txt").read_text("utf-8").splitlines()
 
@@ -94,12 +89,14 @@ def find_tracks(features, labels):
     return np.cumsum(is_start) - 1
 
 
-def read_signs(path, what="train"):
-    """A pickled GTSRB file such as train.p, as a namespace.
+def read_signs(path, what="train", names=None):
+    """A pickled data set such as GTSRB's train.p, as a namespace.
 
-    images: uint8 (N, 32, 32, 3) RGB; labels: int64 (N,) from 0 to 42; tracks: the number of
-    each image's track, int64 (N,), from the key `tracks` or as find_tracks finds it.
-    Raises LabError, with one line to show, when the file is bad.
+    names: the classes that the labels may be of, for a test set; else they are found.
+    images: uint8 (N, 32, 32, 3) RGB; labels: int64 (N,) from 0; names: one for each class,
+    from the key `names`, GTSRB's for 43 classes, else "class 0" and so on; tracks: the
+    number of each image's track, int64 (N,), from the key `tracks` or as find_tracks finds
+    it. Raises LabError, with one line to show, when the file is bad.
     """
 
     def read(file):
@@ -110,83 +107,15 @@ def read_signs(path, what="train"):
         if images.dtype.kind == "f":
             images = np.rint(images, np.empty(images.shape, np.uint8), casting="unsafe")
         images = images.astype(np.uint8, copy=False)
-        labels = whole_numbers(signs, "labels", len(class_names) - 1, len(images))
-        if "tracks" not in signs:
-            return SimpleNamespace(images=images, labels=labels, tracks=find_tracks(images, labels))
-        # They may be counted from 0 in each class.
-        tracks = np.stack([labels, whole_numbers(signs, "tracks", 2**31 - 1, len(images))])
-        tracks = np.unique(tracks, axis=1, return_inverse=True)[1].reshape(-1)
-        return SimpleNamespace(images=images, labels=labels, tracks=tracks)
+        labels = whole_numbers(signs, "labels", len(names or range(CLASSES)) - 1, len(images))
+        count = labels.max() + 1
+        found = names or read_names(signs, count) or (
+            class_names if count == 43 else [f"class {i}" for i in range(count)])
+        tracks = find_tracks(images, labels)
+        if "tracks" in signs:  # they may be counted from 0 in each class
+            tracks = whole_numbers(signs, "tracks", 2**31 - 1, len(images))
+            pairs = np.stack([labels, tracks])
+            tracks = np.unique(pairs, axis=1, return_inverse=True)[1].reshape(-1)
+        return SimpleNamespace(images=images, labels=labels, names=found, tracks=tracks)
 
     return read_file(path, what, read)
-
-
-def first_tracks(tracks, labels, limit):
-    """Indices of the first `limit` tracks of each class; without tracks, of 30 * limit images."""
-    chosen = []
-    for label in np.unique(labels):
-        (members,) = np.nonzero(labels == label)
-        if tracks is None:
-            chosen.append(members[:limit * TRACK])
-        else:
-            chosen.append(members[np.isin(tracks[members], np.unique(tracks[members])[:limit])])
-    return np.concatenate(chosen)
-
-
-def split_by_track(tracks, labels, rng):
-    """(training indices, validation indices): VALIDATION of each class's tracks validate.
-
-    At least one track of a class trains it; a class of a single track is not validated.
-    """
-    validates = np.zeros(len(labels), bool)
-    for label in np.unique(labels):
-        own = np.unique(tracks[labels == label])
-        count = min(max(round(VALIDATION * len(own)), 1), len(own) - 1)
-        validates |= np.isin(tracks, rng.permutation(own)[:count])
-    return np.flatnonzero(~validates), np.flatnonzero(validates)
-
-
-def split_at_random(labels, rng):
-    """(training indices, validation indices), the course's way: image by image."""
-    order = rng.permutation(len(labels))
-    count = round(VALIDATION * len(labels))
-    return np.sort(order[count:]), np.sort(order[:count])
-
-
-def load(path, args, rng):
-    """The data set at `path`, split as `args` says, the training's; prints how.
-
-    Returns images uint8 (N, 32, 32, 3), labels (N,), tracks (N,) or None, the classes'
-    names, the indices `training` and `validation`, and `test`, None or as read_signs gives
-    it, as a namespace.
-    """
-    signs = read_signs(path)
-    images, labels, tracks = signs.images, signs.labels, signs.tracks
-    for label, count in enumerate(np.bincount(labels, minlength=len(class_names))):
-        if count < 2:
-            raise LabError(f"{path}: class {label} ({class_names[label]}) has {count} images; "
-                           "give each class two or more, from different tracks")
-    if args.limit:
-        chosen = first_tracks(tracks, labels, args.limit)
-        images, labels = images[chosen], labels[chosen]
-        tracks = tracks if tracks is None else tracks[chosen]
-    if tracks is None and not args.random_split:
-        print(f"{path}: its order shows no tracks, so it is split at random: the accuracy is "
-              "optimistic where images of one sign are on both sides", file=sys.stderr)
-    if tracks is None or args.random_split:
-        how, split = "at random", split_at_random(labels, rng)
-    else:
-        how = f"by its {len(np.unique(tracks)):,} tracks"
-        split = split_by_track(tracks, labels, rng)
-    for part, indices in zip(("training", "validation"), split):
-        absent = np.setdiff1d(labels, labels[indices])
-        if len(absent):
-            print(f"{path}: too few images or tracks for the split; the {part} has none of "
-                  f"class {', '.join(map(str, absent))}", file=sys.stderr)
-    training, validation = split
-    print(f"{len(images):,} images, split {how}: {len(training):,} train the head, "
-          f"{len(validation):,} validate it\n")
-    test = args.test or find_real("test.p")
-    return SimpleNamespace(
-        images=images, labels=labels, tracks=tracks, names=class_names, training=training,
-        validation=validation, test=test and read_signs(test, "test"))

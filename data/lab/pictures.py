@@ -13,6 +13,7 @@ SETTINGS = (  # of both inference scripts
     ("pictures", path, None, "pictures of any size"),
     ("--weights", path, None, "a weights file (default: bvlc-alexnet.npy)"),
 )
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".ppm", ".tif", ".tiff")
 PIXELS = 50_000_000  # of a picture; decoding takes about 10 bytes each
 Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit warns before it refuses
 
@@ -47,7 +48,8 @@ def read_picture(path, size):
 
 def read_pictures(paths, size):
     """The pictures at `paths` as uint8 RGB (N, size, size, 3)."""
-    return np.stack([read_picture(path, size) for path in paths])
+    pictures = [read_picture(path, size) for path in paths]
+    return np.array(pictures, np.uint8).reshape(-1, size, size, 3)
 
 
 def decode(path):

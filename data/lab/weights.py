@@ -108,18 +108,40 @@ def layer(layers, name):
     return [W, floats(pair[1], f"{name}'s biases", W.shape[-1:])]
 
 
-def read_weights(path, names=tuple(SHAPES), classes=None, head=None):
-    """The layers `names` of a weights file, as {name: [W, b]}.
+def read_names(stored, count):
+    """The names of `count` classes that a file holds beside its arrays, or None."""
+    names = stored.get("names")
+    if isinstance(names, safe_pickle.Array):  # of Python objects
+        names = names.value
+    if names is None:
+        return None
+    names = [safe_pickle.text(name) for name in names]
+    if len(names) != count or not all(isinstance(name, str) for name in names):
+        raise LabError(f"names: {len(names)} of them for {count} classes")
+    return [printable(name) for name in names]
+
+
+class Weights(dict):
+    """{layer: [W, b]}. names: of fc8's classes; size: the pictures' pixels along a side."""
+
+    names, size = None, 32
+
+
+def read_weights(path, layers=tuple(SHAPES), names=None, head=None):
+    """The given layers of a weights file, as Weights.
 
     path: a NPY file of one pickled dict, by Python 2 or 3: {layer: [W, b]} or
-        {layer: {"weights": W, "biases": b}}, keys str or bytes.
-    classes: the numbers of classes that fc8 may have; any without it
+        {layer: {"weights": W, "biases": b}}, keys str or bytes; beside them `names`, a list,
+        and `size`, where classes and pictures are not GTSRB's or ImageNet's
+    names: {number of classes: names} where the file has none; other numbers are refused
     head: the path of a file whose fc8 is taken; then that of `path` is not looked at
-    Returns float32 arrays of the shapes in SHAPES, biases (filters,) or (units,).
+    The arrays are float32, of the shapes in SHAPES, biases (filters,) or (units,).
     Raises LabError, with one line to show, when the file or one of the layers is bad.
     """
     if head:
-        return {**read_weights(path, BACKBONE), **read_weights(head, ("fc8",), classes)}
+        weights = read_weights(head, ("fc8",), names)
+        weights.update(read_weights(path, BACKBONE))
+        return weights
 
     def read(file):
         version = np.lib.format.read_magic(file)
@@ -134,16 +156,22 @@ def read_weights(path, names=tuple(SHAPES), classes=None, head=None):
         if len(stored) == 1:  # an array of shape ()
             (stored,) = stored
         stored = dictionary(stored, "layers")
-        layers = {name: layer(stored, name) for name in names}
-        if classes and "fc8" in layers and len(layers["fc8"][1]) not in classes:
-            wanted = " or ".join(f"{count:,}" for count in classes)
-            raise LabError(f"fc8 has {len(layers['fc8'][1])} classes, not {wanted}")
-        return layers
+        weights = Weights({name: layer(stored, name) for name in layers})
+        if names and "fc8" in weights:
+            count = len(weights["fc8"][1])
+            weights.names = read_names(stored, count) or names.get(count)
+            weights.size = stored.get("size", 32)
+            if weights.names is None:
+                known = " or ".join(f"{count:,}" for count in names)
+                raise LabError(f"fc8 has {count} classes without names, not {known}")
+            if type(weights.size) is not int or not 1 <= weights.size <= 2000:
+                raise LabError("size is not a number of pixels")
+        return weights
 
-    return read_file(path, "head" if names == ("fc8",) else "weights", read)
+    return read_file(path, "head" if layers == ("fc8",) else "weights", read)
 
 
-def save_weights(path, layers):
-    """Write {name: [W, b]} as a weights file."""
+def save_weights(path, content):
+    """Write {name: [W, b]}, and names and size where they are not the usual, as a weights file."""
     with atomic_write(path) as file:
-        np.save(file, layers)
+        np.save(file, content)
