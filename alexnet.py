@@ -36,9 +36,11 @@ def variable(array, name):
 def conv(bottom, name, layers, stride=1, groups=1):
     """Rectified convolution; with groups=2, each half of the filters sees half the channels."""
     W, b = layers[name]
-    parts = zip(tf.split(bottom, groups, axis=3), tf.split(W, groups, axis=3))
-    parts = [tf.nn.conv2d(part, kernel, stride, "SAME") for part, kernel in parts]
-    return tf.nn.relu(tf.nn.bias_add(tf.concat(parts, axis=3), b), name=name)
+    with tf.name_scope(name + "/"):  # one box in TensorBoard's graph
+        parts = zip(tf.split(bottom, groups, axis=3), tf.split(W, groups, axis=3))
+        parts = [tf.nn.conv2d(part, kernel, stride, "SAME") for part, kernel in parts]
+        total = tf.nn.bias_add(tf.concat(parts, axis=3), b)
+    return tf.nn.relu(total, name=name)
 
 
 def lrn(bottom, name):
@@ -57,7 +59,7 @@ def max_pool(bottom, name):
 def dense(bottom, name, layers):
     """Rectified fully connected layer."""
     W, b = layers[name]
-    return tf.nn.relu(tf.nn.xw_plus_b(bottom, W, b), name=name)
+    return tf.nn.relu(tf.nn.xw_plus_b(bottom, W, b, name=name + "/xw_plus_b"), name=name)
 
 
 def AlexNet(features, weights, feature_extract=False):
@@ -85,7 +87,7 @@ def AlexNet(features, weights, feature_extract=False):
     conv4 = conv(conv3, "conv4", layers, groups=2)  # (N, 13, 13, 384)
     conv5 = conv(conv4, "conv5", layers, groups=2)  # (N, 13, 13, 256)
     pool5 = max_pool(conv5, "pool5")  # (N, 6, 6, 256)
-    fc6 = dense(tf.reshape(pool5, (-1, 9216)), "fc6", layers)  # (N, 4096)
+    fc6 = dense(tf.reshape(pool5, (-1, 9216), name="fc6/reshape"), "fc6", layers)  # (N, 4096)
     fc7 = dense(fc6, "fc7", layers)  # (N, 4096)
     if feature_extract:
         return fc7

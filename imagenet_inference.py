@@ -2,8 +2,6 @@
 
     python imagenet_inference.py                    a poodle and a weasel
     python imagenet_inference.py dog.jpg cat.png    your own pictures
-
-Prints for each picture the five most probable of ImageNet's 1,000 classes.
 """
 import time
 
@@ -11,6 +9,7 @@ from alexnet import AlexNet
 from caffe_classes import class_names
 from data.lab.batches import batches
 from data.lab.command import parse_settings, run_script
+from data.lab.look import look
 from data.lab.pictures import SETTINGS, preprocess, print_top5, read_pictures
 from data.lab.standin import find
 from data.lab.tf1 import tf
@@ -31,6 +30,8 @@ def main():
     output = [sess.run(probs, feed_dict={x: preprocess(batch)}) for batch in batches(images)]
     print_top5(output, weights.names, args.pictures)
     print(f"Time: {time.time() - t:.3f} seconds")
+    if args.look:
+        look(sess, x, images, weights, output)
 
 
 if __name__ == "__main__":

@@ -4,8 +4,7 @@
     python traffic_sign_inference.py sign.jpg                   your own pictures
     python traffic_sign_inference.py --head data/traffic_sign_head.npy    after step 3
 
-Prints for each picture the five most probable classes: ImageNet's, or with a trained head
-the signs'. Exercise: python tests/check.py resize
+Exercise: python tests/check.py resize
 """
 import time
 
@@ -15,6 +14,7 @@ from data.lab import gtsrb
 from data.lab.batches import batches
 from data.lab.command import parse_settings, path
 from data.lab.exercises import run_script
+from data.lab.look import look
 from data.lab.pictures import SETTINGS, preprocess, print_top5, read_pictures
 from data.lab.standin import find
 from data.lab.tf1 import tf
@@ -30,8 +30,7 @@ def main():
     size = weights.size  # 32, but for a head of one's own
     images = read_pictures(args.pictures or map(find, ("construction.jpg", "stop.jpg")), size)
 
-    # Legacy bilinear samples, without half-pixel centres, as the course ran; TensorFlow 2's
-    # own tf.image.resize gives other numbers.
+    # Legacy bilinear samples, as the course ran; TensorFlow 2's tf.image.resize gives others.
     # Exercise resize
     x = tf.placeholder(tf.float32, (None, size, size, 3))
     resized = tf.image.resize_images(x, (227, 227))  # (N, 227, 227, 3)
@@ -39,11 +38,12 @@ def main():
     probs = AlexNet(resized, weights)  # (N, 1000), with a head (N, 43)
     sess = tf.Session()
     sess.run(tf.global_variables_initializer())
-
     t = time.time()
     output = [sess.run(probs, feed_dict={x: preprocess(batch)}) for batch in batches(images)]
     print_top5(output, weights.names, args.pictures)
     print(f"Time: {time.time() - t:.3f} seconds")
+    if args.look:
+        look(sess, x, images, weights, output)
 
 
 if __name__ == "__main__":

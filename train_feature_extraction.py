@@ -40,27 +40,27 @@ SETTINGS = (
 
 def build_graph(backbone, classes, learning_rate, size=32):
     """The training graph; its tensors by name. backbone: {layer: [W, b]}, conv1 to fc7."""
-    images = tf.placeholder(tf.float32, (None, size, size, 3))
-    labels = tf.placeholder(tf.int64, (None,))
-    resized = tf.image.resize_images(images, (227, 227))  # (N, 227, 227, 3)
+    images = tf.placeholder(tf.float32, (None, size, size, 3), name="images")
+    labels = tf.placeholder(tf.int64, (None,), name="labels")
+    resized = tf.image.resize_images(images, (227, 227), name="resize")  # (N, 227, 227, 3)
     # No gradient flows back into AlexNet.
     # Exercise freeze
     fc7 = tf.stop_gradient(AlexNet(resized, backbone, feature_extract=True))
     # End of freeze
     # The head takes fc7 from the network, or from the cache when that is fed.
-    features = tf.placeholder_with_default(fc7, (None, 4096))
+    features = tf.placeholder_with_default(fc7, (None, 4096), name="features")
     # A new layer with one output for each class, and its loss.
     # Exercise fc8
-    W = tf.Variable(tf.truncated_normal((4096, classes), stddev=1e-2))
-    b = tf.Variable(tf.zeros(classes))
-    logits = tf.nn.xw_plus_b(features, W, b)  # (N, 43)
-    probs = tf.nn.softmax(logits)
-    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
-    loss = tf.reduce_mean(losses)
+    W = tf.Variable(tf.truncated_normal((4096, classes), stddev=1e-2), name="head/weights")
+    b = tf.Variable(tf.zeros(classes), name="head/biases")
+    logits = tf.nn.xw_plus_b(features, W, b, name="head/logits")  # (N, 43)
+    probs = tf.nn.softmax(logits, name="head/probs")
+    loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(
+        labels=labels, logits=logits, name="loss/cross_entropy"), name="loss/mean")
     # End of fc8
     # A step moves the head, and only the head.
     # Exercise optimiser
-    train_op = tf.train.AdamOptimizer(learning_rate).minimize(loss, var_list=[W, b])
+    train_op = tf.train.AdamOptimizer(learning_rate).minimize(loss, var_list=[W, b], name="train")
     # End of optimiser
     # The share of right answers in a batch.
     # Exercise accuracy, 1 of 3
@@ -118,9 +118,8 @@ def main():
     tf.set_random_seed(args.seed)
     data = dataset.load(args, rng)
     backbone = read_weights(args.weights or find("bvlc-alexnet.npy"), BACKBONE)
-    run = report.Run()  # before the long work, in case that its folder cannot be made
-
     graph = build_graph(backbone, len(data.names), args.learning_rate, args.size)
+    run = report.Run(tf.get_default_graph())
     sess = tf.Session()
     sess.run(tf.global_variables_initializer())
     feed = make_feed(args, sess, graph, backbone, data.images, data.labels)
@@ -132,6 +131,7 @@ def main():
     run.save_head({"fc8": head, **data.extra})
     sess.run([graph.W.assign(head[0]), graph.b.assign(head[1])])
     run.add_validation(best_epoch, data, best.probs)
+    run.add_neighbours(data, feed, graph.features)
     if data.test:
         feed = make_feed(args, sess, graph, backbone, data.test.images, data.test.labels)
         result = evaluate(sess, graph, feed, np.arange(len(data.test.labels)), args.batch_size)

@@ -29,7 +29,7 @@ def narrow(graph, monkeypatch):
     weights["conv1"][0] /= 50
     data = SimpleNamespace(
         images=rng.integers(0, 256, (12, 32, 32, 3)).astype(np.uint8), test=None,
-        labels=np.arange(12), tracks=None, training=np.arange(7), validation=np.arange(7, 12),
+        labels=np.arange(12), tracks=None, size=32, extra={}, training=np.arange(7), validation=np.arange(7, 12),
     )
     args = SimpleNamespace(finetune=2, epochs=1, batch_size=3, seed=0, learning_rate=0.01)
     return SimpleNamespace(args=args, data=data, weights=weights, patch=monkeypatch)
@@ -63,7 +63,7 @@ def test_finetuning_moves_every_layer_and_the_head_faster(narrow, capsys):
         rf"Finetuning\n\n({EPOCH}){{2}}Best epoch: [12]\nBest Validation Accuracy = .*\n"
         r"Test Accuracy = .*\nFinetuned network: data/traffic_sign_alexnet.npy\n",
         capsys.readouterr().out)
-    built = finetuning.build_graph(narrow.weights, 1.0)
+    built = finetuning.build_graph(narrow.weights, 32, 1.0)
     feed = {built.images: np.ones((2, 32, 32, 3)), built.labels: [3, 4]}
     variables = tf.trainable_variables()
     gradients = tf.gradients(built.loss, variables)

@@ -1,14 +1,13 @@
-"""GTSRB: files, tracks that are found or not known, honest splits."""
+"""GTSRB: files, and tracks that are found or not known."""
 import csv
 import pickle
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from data.lab import gtsrb
 from data.lab.command import LabError
-from data.lab.gtsrb import TRACK, find_tracks, first_tracks, read_signs
+from data.lab.gtsrb import TRACK, find_tracks, read_signs
 
 
 @pytest.fixture
@@ -56,7 +55,7 @@ def test_floats_are_rounded(tmp_path, signs):
     (lambda s: s.pop("labels"), "key labels is missing"),
     (lambda s: s.update(labels=s["labels"][:-1]), r"86 images, but labels of shape \(85,\)"),
     (lambda s: s.update(features=s["features"][:, :16]), r"shape \(86, 16, 32, 3\), not \(images"),
-    (lambda s: s.update(labels=s["labels"] + 1), "labels reach from 1 to 43, not 0 to 42"),
+    (lambda s: s.update(labels=s["labels"].astype(int) + 958), "labels reach .* to 1000, not 0 to"),
     (lambda s: s.update(labels=s["labels"].astype(int) - 1), "labels reach from -1 to 41"),
     (lambda s: s.update(labels=s["labels"] / 2), "not whole numbers"),
     (lambda s: s.update(labels=["stop"] * 86), "labels: a list instead of a NumPy array"),
@@ -65,6 +64,8 @@ def test_floats_are_rounded(tmp_path, signs):
     (lambda s: s.update(features=s["features"] / 255), "multiply them by 255"),
     (lambda s: s.update(features=s["features"] * 2.0), "features reach from 0.0 to 510.0"),
     (lambda s: s.update(features=s["features"][:0], labels=s["labels"][:0]), "holds no images"),
+    (lambda s: s.update(names=["a"] * 42), "names: 42 of them for 43 classes"),
+    (lambda s: s.update(names=[None] * 43), "names: 43 of them for 43 classes"),
     (lambda s: s.update(tracks=np.zeros(85, int)), r"86 images, but tracks of shape \(85,\)"),
     (lambda s: s.update(tracks=np.full(86, -1)), "tracks reach from -1"),
 ])
@@ -81,6 +82,18 @@ def test_every_truncation_is_noticed(tmp_path, signs):
         (tmp_path / "t.p").write_bytes(whole[:length])
         with pytest.raises(LabError):
             read_signs(tmp_path / "t.p")
+
+
+@pytest.mark.parametrize("classes, given, names", [
+    (43, None, gtsrb.class_names), (3, None, ["class 0", "class 1", "class 2"]),
+    (3, ["a", "b", "\x1b[2J"], ["a", "b", "\\x1b[2J"]),
+    (3, np.array(["a", "b", "c"], object), ["a", "b", "c"]),
+])
+def test_names(tmp_path, signs, classes, given, names):
+    signs = {**signs, "labels": np.arange(86) % classes}
+    if given is not None:
+        signs["names"] = given
+    assert read_signs(write(tmp_path / "t.p", signs)).names == names
 
 
 def test_tracks_of_the_file_itself_are_taken_and_may_count_from_0_in_each_class(tmp_path, signs):
@@ -170,75 +183,3 @@ def test_real_tracks(real_data):
     for count in (20, 100, 200, 400):  # one frame less in so many tracks
         lost = rng.choice(39_209 // TRACK, count, replace=False) * TRACK + 7
         assert find_tracks(*(np.delete(a, lost, axis=0) for a in (real.images, real.labels))) is None
-
-
-# Splits
-
-
-def test_split_by_track_keeps_tracks_whole_and_every_class_on_both_sides():
-    labels = np.repeat(np.arange(43), 90)
-    tracks = np.repeat(np.arange(129), TRACK)
-    rngs = [np.random.default_rng(seed) for seed in (0, 0, 1)]
-    split = [gtsrb.split_by_track(tracks, labels, rng) for rng in rngs]
-    training, validation = split[0]
-    assert not set(tracks[training]) & set(tracks[validation])
-    assert sorted([*training, *validation]) == list(range(len(labels)))
-    assert set(labels[training]) == set(labels[validation]) == set(range(43))
-    np.testing.assert_array_equal(validation, split[1][1])
-    assert set(validation) != set(split[2][1])
-
-
-def test_split_at_random_mixes_tracks():
-    labels = np.repeat(np.arange(43), TRACK)
-    training, validation = gtsrb.split_at_random(labels, np.random.default_rng(0))
-    assert len(validation) == round(0.33 * len(labels)) and not set(training) & set(validation)
-    assert len(training) + len(validation) == len(labels)
-    assert len(set(labels[validation])) == 43
-
-
-def test_limit_takes_the_first_tracks(drawn):
-    labels, tracks = drawn[1], np.arange(2580) // TRACK
-    chosen = first_tracks(tracks, labels, 1)
-    assert set(tracks[chosen]) == set(range(0, 86, 2))
-    np.testing.assert_array_equal(first_tracks(None, labels, 1), chosen)
-
-
-# Loading
-
-
-def load(tmp_path, signs, **arguments):
-    defaults = {"limit": None, "random_split": False, "test": None}
-    args = SimpleNamespace(**{**defaults, **arguments})
-    return gtsrb.load(write(tmp_path / "t.p", signs), args, np.random.default_rng(0))
-
-
-def test_an_empty_class_is_an_error(tmp_path, few):
-    keep = few["labels"] != 17
-    with pytest.raises(LabError, match=r"t.p: class 17 \(No entry\) has 0 images"):
-        load(tmp_path, {key: array[keep] for key, array in few.items()})
-
-
-def test_a_data_set_without_tracks_is_split_at_random_and_told(tmp_path, few, capsys):
-    del few["tracks"]
-    data = load(tmp_path, few)
-    captured = capsys.readouterr()
-    assert data.tracks is None
-    assert captured.out.startswith("258 images, split at random: 173 train the head, 85 validate")
-    assert "t.p: its order shows no tracks, so it is split at random" in captured.err
-
-
-def test_a_class_that_chance_leaves_out_is_told(tmp_path, few, capsys):
-    data = load(tmp_path, {key: array[::3] for key, array in few.items()}, random_split=True)
-    absent = np.setdiff1d(data.labels, data.labels[data.training]).tolist()
-    assert absent
-    told = f"the training has none of class {', '.join(map(str, absent))}\n"
-    assert told in capsys.readouterr().err
-
-
-def test_a_class_with_one_track_is_told(tmp_path, few, capsys):
-    keep = (few["labels"] != 17) | (np.cumsum(few["labels"] == 17) <= 3)
-    data = load(tmp_path, {key: array[keep] for key, array in few.items()})
-    assert 17 in data.labels[data.training] and 17 not in data.labels[data.validation]
-    captured = capsys.readouterr()
-    assert captured.out.startswith("255 images, split by its 85 tracks")
-    assert captured.err.endswith("split; the validation has none of class 17\n")

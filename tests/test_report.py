@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from data.lab import gtsrb, paths, report
+from data.lab import figures, gtsrb, paths, report
 from data.lab.command import LabError
 
 EPOCH = (r"Epoch \d+\nTime: \d+\.\d{3} seconds\nTraining Loss = \d+\.\d{4}\n"
@@ -60,11 +60,34 @@ def test_the_interval_is_the_same_each_time_and_none_is_of_width_0():
 def test_confusions_and_recalls(capsys):
     labels = np.array([0, 0, 0, 0, 5, 5, 42])
     predictions = np.array([0, 0, 0, 5, 5, 5, 7])
-    matrix = report.confusion_matrix(labels, predictions)
+    matrix = figures.confusion_matrix(labels, predictions, 43)
     assert matrix.shape == (43, 43) and matrix.sum() == 7
     assert matrix[0, 0] == 3 and matrix[0, 5] == 1 and matrix[42, 7] == 1
-    report.print_worst(np.eye(43)[predictions], labels, 2)
+    report.print_worst(matrix, gtsrb.class_names, 2)
     assert capsys.readouterr().out == (
         f"Lowest recall:\n  0.000 of 1 {gtsrb.class_names[42]}\n"
         f"  0.750 of 4 {gtsrb.class_names[0]}\n"
     )
+
+
+@pytest.mark.parametrize("classes, shown", [(2, 2), (43, 43), (1000, 50)])
+def test_figures_of_any_number_of_classes(classes, shown):
+    rng = np.random.default_rng(0)
+    labels = np.arange(3 * classes) % classes
+    probs = rng.dirichlet(np.ones(classes), len(labels))
+    probs[labels >= 10] = np.eye(classes)[labels[labels >= 10]]  # ten classes are worst
+    matrix = figures.confusion_matrix(labels, probs.argmax(axis=1), classes)
+    names = [f"class {i} " + "x" * 200 for i in range(classes)]
+    picture = figures.draw_confusion(matrix, names)
+    margin = picture.width - 8 - shown * figures.CELL
+    assert 130 < margin < 600 and picture.size == (picture.width, picture.width)
+    cells = [picture.getpixel((margin + figures.CELL * i + 3,) * 2) for i in range(shown)]
+    assert sum(cell == figures.RIGHT for cell in cells) == max(shown - 10, 0)  # 100 % found
+
+
+def test_mistakes_are_the_most_confident_of_each_track():
+    labels, tracks = np.zeros(6, int), np.array([0, 0, 1, 1, 2, 2])
+    probs = np.array([[1, 0], [0.1, 0.9], [0.2, 0.8], [0.3, 0.7], [0.05, 0.95], [0.4, 0.6]])
+    assert figures.find_mistakes(labels, probs, tracks).tolist() == [4, 1, 2]
+    assert figures.find_mistakes(labels, probs).tolist() == [4, 1, 2, 3, 5]
+    assert figures.find_mistakes(labels, probs, count=2).tolist() == [4, 1]

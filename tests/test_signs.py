@@ -119,7 +119,7 @@ def test_pictures():
 
 
 def test_contact_sheet(tmp_path, run_main):
-    run_main(command, tmp_path / "sheet.png")
+    run_main(command, "--sheet", tmp_path / "sheet.png")
     assert (tmp_path / "sheet.png").stat().st_size < 200_000
     with Image.open(tmp_path / "sheet.png") as image:
         assert image.width > 800 and len(image.convert("RGB").getcolors()) > 30

@@ -171,7 +171,22 @@ def test_a_heads_fc8_takes_the_place_of_the_weights(tmp_path, layers):
     save_weights(tmp_path / "w.npy", {**layers, "fc8": "spoilt"})
     head = [np.ones((4, 3), np.float32), np.ones(3, np.float32)]
     save_weights(tmp_path / "head.npy", {"fc8": head})
-    read = read_weights(tmp_path / "w.npy", classes=[3], head=tmp_path / "head.npy")
+    read = read_weights(tmp_path / "w.npy", names={3: "abc"}, head=tmp_path / "head.npy")
     assert_same(read, {**layers, "fc8": head})
-    with pytest.raises(LabError, match="head.npy: fc8 has 3 classes, not 1,000 or 43;"):
-        read_weights(tmp_path / "w.npy", classes=[1000, 43], head=tmp_path / "head.npy")
+    assert read.names == "abc" and read.size == 32
+    with pytest.raises(LabError, match="head.npy: fc8 has 3 classes without names, not 1,000 or"):
+        read_weights(tmp_path / "w.npy", names={1000: [], 43: []}, head=tmp_path / "head.npy")
+
+
+@pytest.mark.parametrize("more, message", [
+    ({"names": ["a", "b"]}, "names: 2 of them for 3 classes"),
+    ({"names": ["a", "b", 3]}, "names: 3 of them for 3 classes"),
+    ({"names": ["a", "b", "c"], "size": "32"}, "size is not a number of pixels"),
+    ({"names": ["a", "b", "c"], "size": 0}, "size is not a number of pixels"),
+    ({"names": ["a", "b", "c"], "size": 10**9}, "size is not a number of pixels"),
+])
+def test_bad_names_and_sizes(tmp_path, more, message):
+    head = [np.ones((4, 3), np.float32), np.ones(3, np.float32)]
+    save_weights(tmp_path / "head.npy", {"fc8": head, **more})
+    with pytest.raises(LabError, match=message):
+        read_weights(tmp_path / "head.npy", ("fc8",), {3: "abc"})

@@ -151,7 +151,7 @@ def finetune(args, data, weights, head, run, train, evaluate):
         def feed(images, labels):
             return lambda i: {graph.images: preprocess(images[i]), graph.labels: labels[i]}
 
-        first, results, run.step = done // steps + 1, {0: head}, args.epochs + done // steps
+        first, results = done // steps + 1, {0: head}
         rng = np.random.default_rng([args.seed, 1])
         for _ in range(1, first):  # the orders of epochs before
             rng.permutation(data.training)
@@ -169,6 +169,8 @@ def finetune(args, data, weights, head, run, train, evaluate):
         if epoch not in results:  # an earlier run had it
             results[epoch] = evaluate(sess, graph, feed(data.images, data.labels),
                                       data.validation, args.batch_size)
+        number = run.head + epoch - first + 1 if epoch >= first else None  # in this run
+        run.add_curves(number if epoch else run.best)
         print(f"Best epoch: {epoch}" if epoch else "No epoch was better than the head alone")
         report.print_accuracy("Best Validation Accuracy", results[epoch].probs, data,
                               data.validation)

@@ -5,6 +5,7 @@ LAB and DATA are used as paths.LAB and paths.DATA, so that a test moves them in 
 import contextlib
 import errno
 import glob
+import itertools
 import os
 import secrets
 import shutil
@@ -32,6 +33,15 @@ def find_real(name):
 def shown(path):
     """`path` as it is printed: from the lab's folder on."""
     return Path(path).relative_to(LAB)
+
+
+def new_run():
+    """A new folder in data/runs/, named by the time."""
+    name = time.strftime("%Y%m%d-%H%M%S")
+    for suffix in itertools.chain([""], (f"-{i}" for i in itertools.count(2))):
+        with contextlib.suppress(FileExistsError):  # another run's, of the same second
+            (DATA / "runs" / (name + suffix)).mkdir(parents=True)
+            return DATA / "runs" / (name + suffix)
 
 
 def need_room(folder, needed, purpose, cure):

@@ -12,6 +12,7 @@ FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "PPM", "TIFF")
 SETTINGS = (  # of both inference scripts
     ("pictures", path, None, "pictures of any size"),
     ("--weights", path, None, "a weights file (default: bvlc-alexnet.npy)"),
+    ("--look", bool, None, "draw what the network sees, into data/runs/"),
 )
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".ppm", ".tif", ".tiff")
 PIXELS = 50_000_000  # of a picture; decoding takes about 10 bytes each

@@ -1,6 +1,5 @@
 """What a training run prints, draws and writes for TensorBoard."""
 import atexit
-import time
 
 import numpy as np
 from PIL import Image
@@ -61,18 +60,11 @@ def print_worst(matrix, names, count=5):
 class Run:
     """The folder of one run in data/runs/, with TensorBoard's file."""
 
-    def __init__(self):
-        name = time.strftime("%Y%m%d-%H%M%S")
-        for suffix in ("", *(f"-{i}" for i in range(2, 1000))):
-            self.folder = paths.DATA / "runs" / (name + suffix)
-            try:
-                self.folder.mkdir(parents=True)
-                break
-            except FileExistsError:  # another run's, of the same second
-                continue
-        self.writer = tf.summary.FileWriter(str(self.folder))
+    def __init__(self, graph):
+        self.folder = paths.new_run()
+        self.writer = tf.summary.FileWriter(str(self.folder), graph)
         atexit.register(self.writer.close)  # however the run ends
-        self.step = 0
+        self.history = []  # training loss, validation loss and accuracy of each epoch
 
     def add_epoch(self, epoch, seconds, training_loss, result):
         """Print an epoch in the course's form; result: its loss and accuracy."""
@@ -82,12 +74,11 @@ class Run:
         print(f"Validation Loss = {result.loss:.4f}")
         print(f"Validation Accuracy = {result.accuracy:.4f}")
         print(flush=True)
-        self.step += 1
-        values = {"training_loss": training_loss, "validation_loss": result.loss,
-                  "validation_accuracy": result.accuracy}
-        self.writer.add_summary(tf.Summary(value=[
-            tf.Summary.Value(tag=tag, simple_value=float(v)) for tag, v in values.items()]),
-            self.step)
+        self.history.append((training_loss, result.loss, result.accuracy))
+        names = "training_loss", "validation_loss", "validation_accuracy"
+        values = [tf.Summary.Value(tag=name, simple_value=float(value))
+                  for name, value in zip(names, self.history[-1])]
+        self.writer.add_summary(tf.Summary(value=values), len(self.history))
         finite(result.loss)
 
     def add_validation(self, epoch, data, probs):
@@ -102,15 +93,34 @@ class Run:
         pictures["mistakes"] = figures.draw_mistakes(
             images, labels[wrong], probs[wrong], data.names)
         for name, picture in pictures.items():
-            content = figures.png(picture)
-            with paths.atomic_write(self.folder / f"{name}.png") as file:
-                file.write(content)
-            image = tf.Summary.Image(width=picture.width, height=picture.height, colorspace=3,
-                                     encoded_image_string=content)
-            self.writer.add_summary(tf.Summary(value=[tf.Summary.Value(tag=name, image=image)]))
+            self.add_picture(name, picture)
+        self.head, self.best = len(self.history), epoch
+        self.add_curves(epoch)
         print(f"Best epoch: {epoch}")
         print_accuracy("Best Validation Accuracy", probs, data, data.validation)
         print_worst(matrix, data.names)
+
+    def add_picture(self, name, picture):
+        """Write a picture into the folder, and to TensorBoard."""
+        content = figures.write(self.folder / f"{name}.png", picture)
+        image = tf.Summary.Image(width=picture.width, height=picture.height, colorspace=3,
+                                 encoded_image_string=content)
+        self.writer.add_summary(tf.Summary(value=[tf.Summary.Value(tag=name, image=image)]))
+
+    def add_curves(self, best):
+        """Draw the losses and the accuracy of all epochs so far; best: the best one's number."""
+        self.add_picture("curves", figures.draw_curves(self.history, best, self.head))
+
+    def add_neighbours(self, data, feed, features):
+        """Draw validation images beside the training images whose features are nearest.
+
+        feed: indices (n,) -> feed_dict; without `features` in it, no cache, nothing is drawn.
+        """
+        queries = data.validation[np.linspace(0, len(data.validation) - 1, 8).astype(int)]
+        if features not in feed(queries[:1]):
+            return
+        near = figures.find_neighbours(lambda i: feed(i)[features], queries, data.training)
+        self.add_picture("neighbours", figures.draw_neighbours(data, queries, near))
 
     def save_head(self, content):
         """Write the head into the folder and, for step 4, into data/."""
