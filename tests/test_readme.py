@@ -1,5 +1,6 @@
 """The READMEs do not lie: commands run, outputs have the printed form, tables are computed."""
 import json
+import pickle
 import re
 import shlex
 import shutil
@@ -10,22 +11,24 @@ from math import prod
 import check
 import numpy as np
 import pytest
-from conftest import LAB
+from conftest import LAB, copy_code
 from markdown_it import MarkdownIt
 from PIL import Image
 
 from alexnet import AlexNet
-from data import download, signs
-from data.files import find
-from data.reading import SHAPES
-from data.tf1 import tf
+from data.lab.gtsrb import TRACK
+from data.lab.tf1 import tf
+from data.lab.weights import SHAPES
 
-README = (LAB / "README.md").read_text(encoding="utf-8")
-READMES = {"README.md": README, "data/README.md": (LAB / "data/README.md").read_text("utf-8")}
+READMES = {name: (LAB / name).read_text(encoding="utf-8")
+           for name in ("README.md", "data/README.md", "tests/README.md")}
+README = READMES["README.md"]
 ELSEWHERE = (  # the commands that are not run here, and where they are
     "python3 -m venv",  # .ci/run
     "python tests/benchmark.py",  # .ci/run, the quick one
-    "python data/download.py",  # below, on a table of files that are there
+    "python data/download.py",  # test_download.py, against a local server
+    "python tests/check.py --",  # test_check.py
+    "python -m pytest",  # this is it
 )
 
 
@@ -57,48 +60,42 @@ def form(output):
 
 DRIVER = """
 import contextlib, io, json, runpy, sys
-import data.splits
-from data.tf1 import tf
+from data.lab.tf1 import tf
 
-data.splits.TRACK = 3
 outputs = {}
-for script, *arguments in json.loads(sys.argv[1]):
-    sys.argv = [script, *arguments]
+for command in json.loads(sys.argv[1]):
+    run = runpy.run_path
+    sys.argv = list(command)
+    if sys.argv[0] == "-m":
+        run = runpy.run_module
+        sys.argv = sys.argv[1:]
     with tf.Graph().as_default(), contextlib.redirect_stdout(io.StringIO()) as output:
         try:
-            runpy.run_path(script, run_name="__main__")
+            run(sys.argv[0], run_name="__main__")
         except SystemExit as end:
-            assert not end.code, (sys.argv, end.code)
-    outputs[" ".join(sys.argv)] = output.getvalue()
+            assert not end.code, (command, end.code)
+    outputs[" ".join(command)] = output.getvalue()
 json.dump(outputs, sys.stdout)
 """
 
 
 @pytest.fixture(scope="module")
-def outputs(tmp_path_factory):
+def outputs(tmp_path_factory, standins, drawn):
     """{command: its output}, of all in the READMEs, run in order in a copy of the lab.
 
-    Its training data are few: two tracks a class, cut to three frames.
+    Its training data are few: two tracks a class, of which every tenth frame is taken.
     """
     lab = tmp_path_factory.mktemp("readme")
-    for path in [*LAB.glob("*.py"), *LAB.glob("data/*.py"), *LAB.glob("tests/*.py")]:
-        (lab / path.relative_to(LAB)).parent.mkdir(exist_ok=True)
-        shutil.copy(path, lab / path.relative_to(LAB))
-    find("bvlc-alexnet.npy")
-    (lab / "data" / "standin").symlink_to(LAB / "data" / "standin")
+    copy_code(lab)
+    (lab / "data" / "standin").symlink_to(standins)
+    images, labels = drawn
+    few = {"features": images, "labels": labels, "tracks": np.arange(len(labels)) // TRACK}
+    (lab / "train.p").write_bytes(pickle.dumps({key: a[::10] for key, a in few.items()}))
     for name in ("dog.jpg", "cat.png", "sign.jpg"):
         Image.new("RGB", (60, 40), "red").save(lab / name)
-    dataset = signs.make_dataset(tracks_per_class=2)
-    for i in range(0, len(dataset["labels"]), 10):
-        folder = lab / "my_signs" / str(dataset["labels"][i])
-        folder.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(dataset["features"][i]).save(folder / f"{i:04}.png")
-    (program,) = [text for kind, text in BLOCKS if kind == "python"]
-    subprocess.run([sys.executable, "-c", program], cwd=lab, check=True)
-    shutil.copy(lab / "my_signs.p", lab / "train.p")
     commands = [shlex.split(c)[1:] for c in COMMANDS if not c.startswith(ELSEWHERE)]
-    ran = subprocess.run([sys.executable, "-c", DRIVER, json.dumps(commands)],
-                         cwd=lab, capture_output=True, text=True)
+    ran = subprocess.run([sys.executable, "-c", DRIVER, json.dumps(commands)], cwd=lab,
+                         capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     yield json.loads(ran.stdout)
     shutil.rmtree(lab)  # it holds a network and checkpoints
@@ -114,36 +111,16 @@ def test_outputs_have_the_form_that_the_readme_shows(outputs):
             missing = [line for line in form(text) if line not in lines]
             assert not missing, (command, missing)
             compared += 1
-    assert compared >= 9
-
-
-def test_download_commands(monkeypatch, capsys):
-    """On a table of the same files, all there: what is run is the command's arguments."""
-    monkeypatch.setattr(download, "find_real", lambda name: LAB / "README.md")
-    monkeypatch.setattr(download, "FILES", [
-        file._replace(check=lambda path: None) for file in download.FILES])
-    commands = [c for c in COMMANDS if c.startswith("python data/download.py")]
-    commands += re.findall(r"`(--only \w+)`", README)
-    assert len(commands) == 5
-    ready = {}
-    for command in commands:
-        arguments = command.removeprefix("python data/download.py").split()
-        monkeypatch.setattr(sys, "argv", ["download.py", *arguments])
-        with pytest.raises(SystemExit) as end:
-            download.main()
-        assert end.value.code == 0
-        ready[command] = capsys.readouterr().out
-    assert ("output", ready["python data/download.py"]) in BLOCKS
-    assert ready["--only weights"] == "bvlc-alexnet.npy: ready\n"
+    assert compared >= 8
 
 
 def test_layer_table_is_the_graphs(graph):
-    row = re.compile(r"^\| (\w+)(.*?) \| ([\dx]+) \| *([\d,]*) *\| *([\d,]*) *\|$", re.MULTILINE)
-    rows = row.findall(README)
+    row = re.compile(r"(?m)^\| (\w+)(?: .*?)? \| ([\dx]+) \| *([\d,]*) *\| *([\d,]*) *\|$")
+    rows = row.findall(READMES["tests/README.md"])
     shapes = {name: (*inputs, units or 1000) for name, (*inputs, units) in SHAPES.items()}
     weights = {name: [np.broadcast_to(np.float32(0), shape), np.zeros(shape[-1], np.float32)]
                for name, shape in shapes.items()}
-    AlexNet(tf.placeholder(tf.float32, (1, 227, 227, 3)), weights=weights)
+    AlexNet(tf.placeholder(tf.float32, (1, 227, 227, 3)), weights)
     costs, computed = 0, {}
     for op in graph.get_operations():  # in the order in which the layers are built
         if op.type == "Conv2D":
@@ -151,48 +128,36 @@ def test_layer_table_is_the_graphs(graph):
             costs += prod(op.outputs[0].shape.as_list()) * prod(kernel[:3])
         elif op.type == "MatMul":
             costs += prod(op.inputs[1].shape.as_list())
-        if re.fullmatch(r"(conv|pool|fc)\d", op.name):
+        if re.fullmatch(r"(conv|norm|pool|fc)\d", op.name):
             own = [v for v in tf.global_variables() if v.op.name.startswith(op.name + "/")]
             parameters = sum(prod(v.shape.as_list()) for v in own)
             shape = "x".join(map(str, op.outputs[0].shape.as_list()[1:]))
             computed[op.name] = shape, parameters, costs
             costs = 0
-    assert len(rows) == len(computed) == 11
-    for name, more, shape, parameters, multiplies in rows:
-        name = more.removeprefix(", ") if name.startswith("norm") else name
+    assert len(rows) == len(computed) == 13
+    for name, shape, parameters, multiplies in rows:
         numbers = [int(cell.replace(",", "") or 0) for cell in (parameters, multiplies)]
         assert (shape, *numbers) == computed[name], name
     totals = [sum(row[i] for row in computed.values()) for i in (1, 2)]
-    assert f"| total | | {totals[0]:,} | {totals[1]:,} |" in README
+    assert f"| total | | {totals[0]:,} | {totals[1]:,} |" in READMES["tests/README.md"]
 
 
 def test_troubleshooting_quotes_what_the_lab_says():
-    section = README[README.index("## Troubleshooting"):README.index("## Results")]
-    quotes = re.findall(r"^\| `(.+?)` \|", section, re.MULTILINE)
-    assert len(quotes) >= 9
-    paths = [*LAB.glob("*.py"), *LAB.glob("data/*.py")]
-    source = "".join(path.read_text("utf-8") for path in paths)
+    section = README[README.index("## Troubleshooting"):README.index("## For teachers")]
+    quotes = re.findall(r"`([^`]+?)`(?=[^|\n]*\|[^|\n]*\|$)", section, re.MULTILINE)
+    assert len(quotes) >= 8
+    source = "".join(path.read_text("utf-8") for path in LAB.glob("data/**/*.py"))
     source = re.sub(r'"\s*\n\s*f?"', "", source)  # a string over several lines
     assert [quote for quote in quotes if quote not in source] == []
 
 
-def test_speed_has_the_rows_of_the_benchmark():
-    section = README[README.index("## Speed"):README.index("## Credits")]
-    rows = re.findall(r"^\| ([^|\n]*[a-z][^|\n]*) \|", section, re.MULTILINE)
-    source = (LAB / "tests" / "benchmark.py").read_text("utf-8")
-    assert len(rows) >= 10
-    for row in rows:
-        assert re.sub(r"[\d,]+(?= images)", "{count:,}", row, count=1) in source, row
-
-
-def test_exercises_and_files_are_named():
+def test_exercises_files_and_links_are_there():
     for name in check.EXERCISES:
         assert f"`{name}`" in README
-    for path in LAB.glob("data/*.py"):
+    for path in LAB.glob("data/lab/*.py"):
         assert f"`{path.name}`" in READMES["data/README.md"] or path.name == "__init__.py"
     for name, text in READMES.items():
-        folder = (LAB / name).parent
-        for target in re.findall(r"\]\(([^)#]+)\)", text):
-            assert (folder / target).exists(), target
+        for target in re.findall(r"\]\(([^)#:]+)\)", text):
+            assert (LAB / name).parent.joinpath(target).exists(), target
         for target in re.findall(r"\]\(#([^)]+)\)", text):
             assert re.search(rf"(?im)^#+ {target.replace('-', ' ')}$", text), target
