@@ -41,7 +41,7 @@ for line in Path(conversions.__file__).with_name("sources.csv").read_text().spli
 
 
 class Lacking(Exception):
-    """Why a source does not have the file; and its host, when that does not answer."""
+    """Why a source does not have the file; and what others should not share: host or checksum."""
 
 
 def digest(content, algorithm="sha256"):
@@ -83,7 +83,7 @@ def ask(url, headers):
         return session.get(url, headers=headers, timeout=TIMEOUT, stream=True)
     except Exception as error:  # a redirect to a malformed address can raise anything
         cause = str(getattr((*error.args, "")[0], "reason", error)).rpartition(": ")[2]
-        raise Lacking(f"no connection ({cause})", url.split("/")[2]) from None
+        raise Lacking(f"no connection ({cause})", url[:url.index("/", 8) + 1]) from None
 
 
 def discard(*parts):
@@ -114,7 +114,7 @@ def transfer(url, size, checksum, part, done):
         if status == 416:
             return True  # it was complete
         if status not in (200, 206):
-            wrong = f"the server answers {status} {answer.reason[:80]}"
+            wrong = f"the server answers {status} {answer.reason}"
             raise HTTPError(wrong) if status in PASSING else Lacking(wrong)
         done = done if status == 206 else 0
         length = answer.raw.length_remaining
@@ -178,14 +178,14 @@ def install(group, conversion, downloads, target):
         if isinstance(error, LabError) or getattr(error, "errno", None):
             raise
         discard(*parts)
-        raise Lacking(f"not the file: {error}") from None
+        raise Lacking(f"not the file: {error}", *(x for *_, x in downloads if x)) from None
     discard(*parts)
     return words
 
 
-def get(group, name, sources, silent):
+def get(group, name, sources, bad):
     """As look; where the lab's file `name` is not there, `sources` are tried in order, but for the
-    hosts in the set `silent`, to which those that do not answer are added.
+    hosts and checksums in the set `bad`, to which those that prove to be so are added.
     """
     target = paths.find_real(name) or paths.DATA / name
     good, words = look(group, target)
@@ -194,12 +194,12 @@ def get(group, name, sources, silent):
     if target.exists():
         say(f"{target}: {words}; it stays until a good one has come")
     for conversion, downloads in sources:
-        if silent.isdisjoint(url.split("/")[2] for url, *_ in downloads):
+        if not any(text in str(downloads) for text in bad):
             try:
                 return True, install(group, conversion, downloads, target)
             except Lacking as reason:
                 say(f"  {reason.args[0]}")
-                silent.update(reason.args[1:])
+                bad.update(reason.args[1:])
     return False, "lacking; try again later, or put it into data/ by hand"
 
 
@@ -215,7 +215,7 @@ def main():
     mirror = arguments.mirror
     if mirror is not None and not re.fullmatch(r"(?a)https?://[\w.:/~%@+=,-]+", mirror):
         raise LabError(f"--mirror {mirror}: not an address; give one with http://")
-    silent, found = set(), {}
+    bad, found = set(), {}
     with nullcontext() if arguments.check else open(paths.DATA / ".download.lock", "ab") as lock:
         if lock:  # two runs at once would spoil each other's *.part files
             paths.lock(lock)
@@ -223,7 +223,7 @@ def main():
             if mirror:
                 sources = [("copy", [(f"{mirror.rstrip('/')}/{name}", 500_000_000, "")]), *sources]
             if group in (arguments.only or groups):
-                found[name] = get(group, name, [] if arguments.check else sources, silent)
+                found[name] = get(group, name, [] if arguments.check else sources, bad)
     print(*(f"{name}: {words}" for name, (_, words) in found.items()), sep="\n")
     sys.exit(0 if all(good for good, _ in found.values()) else 1)
 
