@@ -45,7 +45,7 @@ def lab(tmp_path_factory, monkeypatch, standins):
 def copy_code(folder):
     """Copy the lab's own files into `folder`, for processes of their own."""
     for pattern in ("*.py", "*.md", "data/*.py", "data/README.md", "data/figures/*",
-                    "data/lab/**/*.py", "data/lab/*.txt", "tests/**/*.py"):
+                    "data/lab/**/*.py", "data/lab/*.txt", "data/lab/*.csv", "tests/**/*.py"):
         for path in LAB.glob(pattern):
             (folder / path.relative_to(LAB)).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, folder / path.relative_to(LAB))

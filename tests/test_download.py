@@ -1,37 +1,48 @@
 """data/download.py against a local server that fails in every way a server can."""
+import contextlib
 import errno
 import hashlib
 import io
 import os
 import pickle
+import re
 import shutil
-import signal
-import struct
+import socket
 import subprocess
 import sys
 import threading
 import time
-import zipfile
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from PIL import Image
+import requests
+from conftest import LAB
 
-from data import download, files
-from data.download import File, Remote, Source
-from data.files import LAB, LabError
+from data import download
+from data.lab import command, conversions, paths
+from data.lab.batches import Progress
+from data.lab.weights import save_weights
 
-BODY = np.random.default_rng(0).bytes(300_000)
+
+def stop(*arguments):
+    raise KeyboardInterrupt
+
+
+def make_signs(seed):
+    """A small train.p."""
+    features = np.random.default_rng(seed).integers(0, 256, (100, 32, 32, 3), np.uint8)
+    return pickle.dumps({"features": features, "labels": np.arange(100) % 43})
+
+
+BODY, OTHER = make_signs(0), make_signs(1)
+READY = "train.p: ready (100 images, not the course's file)\n"
 
 
 def sha256(content):
     return "sha256:" + hashlib.sha256(content).hexdigest()
-
-
-CHECK = partial(download.check_sum, published=sha256(BODY))
 
 
 @dataclass
@@ -40,32 +51,42 @@ class Page:
 
     body: bytes = BODY
     status: int = 200
-    ranges: bool = True  # whether the Range header is obeyed
-    etag: str = '"1"'
+    reason: str = None
+    headers: dict = field(default_factory=lambda: {"ETag": '"1"'})
+    ranges: str = "good"  # "bad": without a look at If-Range; "": not at all
     cut: int = None  # bytes after which a response ends
-    stall: bool = False  # after `cut` bytes, keep the connection and send nothing
+    stall: bool = False  # it does not end there, but waits for the server's .released
+    endless: bool = False  # the body is followed by 131 MB, and no length is told
 
 
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
-        asked = self.headers.get("Range")
-        self.server.asked.append((self.path, asked))
+        span, known = self.headers.get("Range"), self.headers.get("If-Range")
+        self.server.asked.append((self.path, span, known))
         page = self.server.pages.get(self.path, Page(b"", 404))
-        start = int(asked[6:-1]) if asked and page.ranges else 0
+        version = page.headers.get("ETag") or page.headers.get("Last-Modified")
+        obeyed = span and page.ranges and (known in (None, version) or page.ranges == "bad")
+        start = int(span[6:-1]) if obeyed else 0
         body, status = page.body[start:], 206 if start else page.status
-        if start >= len(page.body) and start:
+        if start >= len(page.body) > 0:
             body, status = b"", 416
-        self.send_response(status)
-        self.send_header("Content-Length", len(body))
+        self.send_response(status, page.reason)
+        sent = {} if page.endless else {"Content-Length": len(body)}
         if status in (206, 416):
-            span = f"{start}-{len(page.body) - 1}" if status == 206 else "*"
-            self.send_header("Content-Range", f"bytes {span}/{len(page.body)}")
-        if page.etag:
-            self.send_header("ETag", page.etag)
+            place = f"{start}-{len(page.body) - 1}" if status == 206 else "*"
+            sent["Content-Range"] = f"bytes {place}/{len(page.body)}"
+        for name, value in (sent | page.headers).items():
+            self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(body[:page.cut])
-        if page.stall:
-            self.server.released.wait(20)
+        with contextlib.suppress(OSError):  # the client has gone
+            self.wfile.write(body[:page.cut])
+            if page.stall:
+                self.server.reached.set()
+                self.server.released.wait()
+                self.wfile.write(body[page.cut:])
+            for _ in range(2000 * page.endless):
+                self.wfile.write(bytes(1 << 16))
+                self.server.sent += 1 << 16
 
     def log_message(self, *arguments):
         pass
@@ -76,7 +97,8 @@ def server(monkeypatch):
     """A server on this machine: put Pages under .pages[path], see requests in .asked."""
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.pages, server.asked, server.released = {}, [], threading.Event()
+    server.pages, server.asked, server.sent = {}, [], 0
+    server.released, server.reached = threading.Event(), threading.Event()
     server.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
@@ -87,237 +109,295 @@ def server(monkeypatch):
     server.server_close()
 
 
-class Lab:
-    """An empty lab in a folder of its own, and the script run in it."""
-
-    def __init__(self, folder, monkeypatch, capsys):
-        self.data, self.monkeypatch, self.capsys = folder / "data", monkeypatch, capsys
-        self.data.mkdir(parents=True)
-        for module, name, value in [
-            (files, "LAB", folder), (files, "DATA", self.data), (download, "DATA", self.data),
-            (download, "TIMEOUT", 0.3), (download, "TRIES", 3), (download, "BACKOFF", 0.01),
-        ]:
-            monkeypatch.setattr(module, name, value)
-
-    def table(self, *table):
-        self.monkeypatch.setattr(download, "FILES", table)
-
-    def run(self, *arguments):
-        """The exit status; what was printed is in .out and .err."""
-        self.monkeypatch.setattr(sys, "argv", ["download.py", *arguments])
-        with pytest.raises(SystemExit) as end:
-            files.run_script(download.main)
-        self.out, self.err = self.capsys.readouterr()
-        return end.value.code
-
-    def names(self):
-        return sorted(path.name for path in self.data.iterdir())
-
-
 @pytest.fixture
-def lab(tmp_path, monkeypatch, capsys):
-    return Lab(tmp_path / "lab", monkeypatch, capsys)
+def run(lab, server, monkeypatch, capsys):
+    """Run the script in an empty lab, where train.p is at the server's /good.
+
+    No run waits: .naps has the seconds that it would have slept. .sources(...) sets others:
+    a path or an address, and perhaps a checksum, each. .names() is what is in data/.
+    """
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["download.py", *arguments])
+        with pytest.raises(SystemExit) as end:
+            command.run_script(download.main)
+        out, err = capsys.readouterr()
+        assert "Traceback" not in err and "\033" not in err
+        return SimpleNamespace(code=end.value.code, out=out, err=err)
+
+    def sources(*rows, **files):
+        files = files or {"train": rows}
+        monkeypatch.setattr(download, "FILES", {
+            (group, f"{group}.p"): [
+                ("copy", [(url if "://" in url else server.url + url, 10**6, *(checksum or [""]))])
+                for url, *checksum in rows]
+            for group, rows in files.items()})
+
+    def names():
+        return sorted(set(os.listdir(lab / "data")) - {"standin", ".download.lock"})
+
+    run.sources, run.names, run.naps, run.file = sources, names, [], lab / "data" / "train.p"
+    monkeypatch.setattr(time, "sleep", run.naps.append)
+    monkeypatch.setattr(download, "TRIES", 1)
+    server.pages["/good"] = Page()
+    sources(["/good"])
+    return run
 
 
-def one(*urls, checksum="", **source):
-    """A table of one file "a.bin", in group "train", with plain sources."""
-    sources = tuple(Source((Remote(url, checksum),), 1, **source) for url in urls)
-    return File("a.bin", "train", CHECK, sources)
+def test_a_good_file_comes_and_is_kept(run, server, lab):
+    result = run()
+    assert (result.code, result.out) == (0, READY)
+    assert run.file.read_bytes() == BODY and run.names() == ["train.p"]
+    for path in (run.file, run.file.rename(lab / "train.p")):
+        assert run().out == READY and len(server.asked) == 1
 
 
-def test_good_file(server, lab):
-    server.pages["/a"] = Page()
-    lab.table(one(server.url + "/a"))
-    assert lab.run() == 0
-    assert (lab.data / "a.bin").read_bytes() == BODY
-    assert lab.names() == ["a.bin"]
-    assert lab.out == "a.bin: ready\n"
-
-
-def test_existing_good_file_is_kept(server, lab):
-    lab.table(one(server.url + "/a"))
-    for place in (lab.data, lab.data.parent):
-        path = place / "a.bin"
-        path.write_bytes(BODY)
-        assert lab.run() == 0
-        assert not server.asked and path.read_bytes() == BODY
-        path.unlink()
-
-
-def test_bad_existing_file_is_kept_until_a_good_one_replaces_it(server, lab):
-    mine = lab.data.parent / "a.bin"  # beside the scripts, where it would be found first
+def test_a_bad_file_stays_until_a_good_one_has_come(run, server, lab):
+    mine = lab / "train.p"  # beside the scripts, where it is found first
     mine.write_bytes(b"mine")
-    server.pages["/a"] = Page(b"bad too")
-    lab.table(one(server.url + "/a"))
-    assert lab.run() == 1
-    assert mine.read_bytes() == b"mine" and lab.names() == []
-    server.pages["/a"] = Page()
-    assert lab.run() == 0
-    assert mine.read_bytes() == BODY and lab.names() == []
+    server.pages["/good"] = Page(b"bad too")
+    assert run().code == 1
+    assert mine.read_bytes() == b"mine" and run.names() == []
+    server.pages["/good"] = Page()
+    result = run()
+    assert result.code == 0 and "it stays until a good one has come" in result.err
+    assert mine.read_bytes() == BODY and run.names() == []
 
 
-@pytest.mark.parametrize("etag", ['"1"', None])
-def test_resumes_a_broken_download(server, lab, etag):
-    server.pages["/a"] = Page(cut=100_000, etag=etag)
-    lab.monkeypatch.setattr(download, "TRIES", 1)
-    lab.table(one(server.url + "/a"))
-    assert lab.run() == 1
-    assert "ended after 100,000 of 300,000 bytes" in lab.err
-    assert lab.out.startswith("a.bin: lacking; ") and server.url + "/a" in lab.out
-    server.pages["/a"].cut = None
-    server.asked.clear()
-    assert lab.run() == 0
-    assert server.asked == [("/a", "bytes=100000-")]
-    assert (lab.data / "a.bin").read_bytes() == BODY
+def test_check_says_what_is_there_and_asks_nobody(run, server):
+    assert run("--check").out == "train.p: does not exist\n"
+    run.file.write_bytes(BODY[:-9])
+    result = run("--check")
+    assert result.code == 1
+    assert result.out == "train.p: is cut short, damaged or of another kind (EOFError)\n"
+    run.file.write_bytes(BODY)
+    result = run("--check")
+    assert (result.code, result.out) == (0, READY)
+    assert server.asked == [] and run.names() == ["train.p"]
 
 
-def test_truncated_bodies_are_continued_in_one_run(server, lab):
-    server.pages["/a"] = Page(cut=70_000)
-    lab.table(one(server.url + "/a"))
-    assert lab.run() == 0
-    assert [asked for _, asked in server.asked] == [
-        None, "bytes=70000-", "bytes=140000-", "bytes=210000-", "bytes=280000-"]
-    assert (lab.data / "a.bin").read_bytes() == BODY
+DATE = "Wed, 21 Oct 2015 07:28:00 GMT"
 
 
-def test_server_without_range_starts_again(server, lab):
-    server.pages["/a"] = Page(cut=100_000, ranges=False)
-    lab.table(one(server.url + "/a"))
-    assert lab.run() == 1
-    assert len(server.asked) == download.TRIES  # no progress: it gives up
-    server.pages["/a"].cut = None
-    assert lab.run() == 0
-    assert server.asked[-1] == ("/a", "bytes=100000-")
-    assert (lab.data / "a.bin").read_bytes() == BODY
-
-
-@pytest.mark.parametrize("size, old, new", [
-    (300_000, dict(etag='"0"'), {}),
-    (200_000, dict(etag=None), dict(etag=None)),
-    (600_000, dict(cut=400_000), {}),  # the server has less than the partial: status 416
-    (300_000, {}, dict(etag='"2"', ranges=False)),
+@pytest.mark.parametrize("headers, checksum, asked", [
+    ({"ETag": '"1"'}, "", ("bytes=100000-", '"1"')),
+    ({"Last-Modified": DATE}, "", ("bytes=100000-", DATE)),
+    ({}, sha256(BODY), ("bytes=100000-", None)),
+    ({}, "", (None, None)),
+    ({"ETag": 'W/"1"'}, "", (None, None)),
 ])
-def test_a_partial_of_another_version_is_not_continued(server, lab, size, old, new):
-    server.pages["/a"] = Page(bytes(size), **{"cut": 100_000, **old})
-    lab.monkeypatch.setattr(download, "TRIES", 1)
-    lab.table(one(server.url + "/a"))
-    assert lab.run() == 1
-    lab.monkeypatch.setattr(download, "TRIES", 2)
-    server.pages["/a"] = Page(**new)
-    assert lab.run() == 0
-    assert (lab.data / "a.bin").read_bytes() == BODY
+def test_a_broken_download_goes_on(run, server, headers, checksum, asked):
+    server.pages["/good"] = Page(cut=100_000, headers=headers)
+    run.sources(["/good", checksum])
+    result = run()
+    assert result.code == 1 and "100000 bytes read" in result.err
+    assert result.out.startswith("train.p: lacking; ")
+    server.pages["/good"].cut = None
+    assert run().code == 0
+    assert server.asked == [("/good", None, None), ("/good", *asked)]
+    assert run.file.read_bytes() == BODY and run.names() == ["train.p"]
 
 
-def test_a_partial_of_another_source_is_not_continued(server, lab):
-    server.pages["/one/a"] = Page(bytes(300_000), cut=100_000)
+def test_breaks_are_mended_in_one_run(run, server, monkeypatch):
+    monkeypatch.setattr(download, "TRIES", 2)
+    server.pages["/good"] = Page(cut=110_000)
+    assert run().code == 0
+    assert [span for _, span, _ in server.asked] == [None, "bytes=110000-", "bytes=220000-"]
+    assert run.file.read_bytes() == BODY and not any(run.naps)
+
+
+def test_a_complete_download_is_not_fetched_again(run, server, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(conversions, "copy", stop)
+        assert run().code == 130
+    assert run().code == 0
+    assert server.asked[1:] == [("/good", f"bytes={len(BODY)}-", '"1"')]
+    assert run.names() == ["train.p"]
+
+
+@pytest.mark.parametrize("old, new, checksum", [
+    (Page(OTHER, headers={"ETag": '"0"'}), Page(), ""),
+    (Page(OTHER, headers={"ETag": '"0"'}), Page(ranges="bad"), ""),
+    (Page(OTHER, headers={}), Page(headers={}), ""),
+    (Page(OTHER, headers={}), Page(headers={}), sha256(BODY)),
+    (Page(OTHER * 2, cut=400_000), Page(ranges="bad"), ""),  # the server now has less: 416
+    (Page(OTHER), Page(ranges=""), ""),
+])
+def test_bytes_of_two_files_are_not_joined(run, server, monkeypatch, old, new, checksum):
+    old.cut = old.cut or 100_000
+    server.pages["/good"] = old
+    run.sources(["/good", checksum])
+    assert run().code == 1
+    monkeypatch.setattr(download, "TRIES", 2)
+    server.pages["/good"] = new
+    assert run().code == 0
+    assert run.file.read_bytes() == BODY and run.names() == ["train.p"]
+
+
+def test_another_host_goes_on_where_the_checksum_is_one(run, server):
+    server.pages["/one/a"] = Page(cut=100_000, ranges="")
     server.pages["/two/a"] = Page()
-    lab.monkeypatch.setattr(download, "TRIES", 1)
-    lab.table(one(server.url + "/one/a", server.url + "/two/a"))
-    assert lab.run() == 0
-    assert ("/two/a", None) in server.asked
-    assert (lab.data / "a.bin").read_bytes() == BODY
+    for checksum, span in ((sha256(BODY), "bytes=100000-"), ("", None)):
+        run.sources(["/one/a", checksum], ["/two/a", checksum])
+        assert run().code == 0
+        assert server.asked[-1][:2] == ("/two/a", span)
+        run.file.unlink()
 
 
-@pytest.mark.parametrize("status", [206, 416])
-def test_an_answer_that_does_not_fit_the_question(server, lab, status):
-    server.pages["/a"] = Page(status=status)
-    lab.table(one(server.url + "/a"))
-    assert lab.run() == 1
-    assert len(server.asked) == download.TRIES and lab.names() == []
+def test_what_is_bad_despite_its_checksum_is_not_fetched_again(run, server):
+    server.pages |= {"/one/a": Page(b"junk"), "/two/a": Page(b"junk")}
+    run.sources(["/one/a", sha256(b"junk")], ["/two/a", sha256(b"junk")], ["/good"])
+    assert run().code == 0 and [path for path, *_ in server.asked] == ["/one/a", "/good"]
 
 
-def test_a_complete_partial_is_not_fetched_again(server, lab):
-    def interrupted(path):
-        raise KeyboardInterrupt
-
-    server.pages["/a"] = Page()
-    lab.table(one(server.url + "/a")._replace(check=interrupted))
-    assert lab.run() == 130
-    lab.table(one(server.url + "/a"))
-    assert lab.run() == 0
-    assert server.asked == [("/a", None), ("/a", "bytes=300000-")]
-    assert lab.names() == ["a.bin"]
-
-
-@pytest.mark.parametrize("page, reason", [
-    (None, "404"),
-    (Page(b"\n<!DOCTYPE html><html>Log in first</html>"), "a web page came"),
-    (Page(BODY[:-1] + b"?"), "not the published"),
-    (Page(status=503), "503"),
-    (Page(cut=50_000, stall=True, ranges=False), "timed out"),
+@pytest.mark.parametrize("page, reason, tries, checksum", [
+    (None, "answers 404", 1, ""),
+    (Page(status=404, reason="\033[2JGone\a" + "!" * 999), r"404 \x1b[2JGone\x07!!!", 1, ""),
+    (Page(b"\n<!DOCTYPE html><html>Log in first</html>"), "a web page came", 1, ""),
+    (Page(OTHER), "its checksum is not the published one", 1, sha256(BODY)),
+    (Page(BODY + b"\0"), "not the file: is cut short, damaged", 1, ""),
+    (Page(b"\x80\x04}."), "not the file: the key features is missing", 1, ""),
+    (Page(status=503), "answers 503", 3, ""),
+    (Page(status=429, headers={"Retry-After": "999999"}, endless=True), "answers 429", 3, ""),
+    (Page(status=206), "the file has changed", 3, ""),
+    (Page(status=416), "the file has changed", 3, ""),
+    (Page(headers={"Content-Length": "9" * 30}), "more bytes are announced", 1, ""),
+    (Page(endless=True), "more bytes come than it has", 1, ""),
+    (Page(status=302, headers={"Location": "http://["}), "no connection", 1, ""),
+    (Page(status=302, headers={"Location": "http://a:99999/"}), "no connection", 1, ""),
+    (Page(status=302, headers={"Location": f"http://{'a' * 99}.b/"}), "no connection", 1, ""),
+    (Page(status=302, headers={"Location": "ftp://127.0.0.1/\033[2J"}), "no connection", 1, ""),
+    (Page(status=302, headers={"Location": "/bad"}), "redirects", 31, ""),
 ])
-def test_a_bad_source_is_followed_by_the_next(server, lab, page, reason):
+def test_a_bad_source_is_followed_by_the_next(
+        run, server, monkeypatch, page, reason, tries, checksum):
+    monkeypatch.setattr(download, "TRIES", 3)
     if page:
         server.pages["/bad"] = page
+    run.sources(["/bad", checksum], [server.url.replace("127.0.0.1", "localhost") + "/good"])
+    result = run()
+    assert result.code == 0 and reason in result.err
+    assert max(map(len, result.err.splitlines())) <= 300
+    assert run.file.read_bytes() == BODY and run.names() == ["train.p"]
+    assert sum(path == "/bad" for path, *_ in server.asked) == tries
+    assert server.sent < 60_000_000 and sum(run.naps) <= 4
+
+
+def test_the_body_of_a_redirect_is_not_read(run, server):
+    server.pages["/bad"] = Page(status=302, headers={"Location": "/good"}, endless=True)
+    run.sources(["/bad"])
+    assert run().code == 0 and server.sent < 60_000_000
+
+
+@pytest.mark.parametrize("scheme, code", [("http", 0), ("https", 1)])
+def test_a_redirect_from_https_to_http_is_refused(run, server, monkeypatch, scheme, code):
+    send = requests.adapters.HTTPAdapter.send
+
+    def fake(self, request, **options):
+        if "school" not in request.url:
+            return send(self, request, **options)
+        answer = requests.Response()
+        answer.status_code, answer.url, answer.request = 302, request.url, request
+        answer.headers["Location"] = server.url + "/good"
+        answer._content, answer._content_consumed = b"", True
+        return answer
+
+    monkeypatch.setattr(requests.adapters.HTTPAdapter, "send", fake)
+    run.sources([f"{scheme}://school.example/train.p"])
+    assert run().code == code and len(server.asked) == 1 - code
+
+
+def test_a_slow_source_is_left_and_what_came_is_kept(run, server, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(download, "PATIENCE", 1e-9)
+        patch.setattr(download, "SLOW", 1e30)
+        result = run()
+        assert result.code == 1 and "slower than" in result.err
+    assert any(name.endswith(".part") for name in run.names())
+    assert run().code == 0
+    assert server.asked[1][1].startswith("bytes=") and run.names() == ["train.p"]
+
+
+def test_a_stalled_connection_is_broken_off(run, server, monkeypatch):
+    server.pages["/good"] = Page(cut=50_000, stall=True, ranges="")
+    with monkeypatch.context() as patch:
+        patch.setattr(download, "TIMEOUT", 0.2)
+        result = run()
+    assert result.code == 1 and "timed out" in result.err
     server.pages["/good"] = Page()
-    lab.table(one(server.url + "/bad", server.url + "/good"))
-    assert lab.run() == 0
-    assert reason in lab.err
-    assert (lab.data / "a.bin").read_bytes() == BODY
-    tries = sum(path == "/bad" for path, _ in server.asked)
-    assert tries == (download.TRIES if reason in ("503", "timed out") else 1)
-    kept = [name for name in lab.names() if name.endswith(".part")]
-    assert len(kept) == (reason == "timed out")  # what may still be continued
+    assert run().code == 0 and run.file.read_bytes() == BODY
 
 
-def test_wrong_checksum_of_the_download(server, lab):
-    server.pages["/a"] = Page()
-    file = one(server.url + "/a", checksum="md5:" + "0" * 32)
-    lab.table(file._replace(check=lambda path: None))
-    assert lab.run() == 1
-    assert "md5 is not the published" in lab.err and lab.names() == []
+def test_a_web_page_does_not_replace_a_partial(run, server):
+    server.pages["/good"] = Page(cut=100_000)
+    assert run().code == 1
+    server.pages["/good"] = Page(b"<html>Log in first</html>", ranges="")
+    assert run().code == 1
+    assert [path.stat().st_size for path in run.file.parent.glob("*.part")] == [100_000]
 
 
-def test_a_web_page_does_not_replace_a_partial(server, lab):
-    server.pages["/a"] = Page(cut=100_000)
-    lab.monkeypatch.setattr(download, "TRIES", 1)
-    lab.table(one(server.url + "/a"))
-    assert lab.run() == 1
-    server.pages["/a"] = Page(b"<html>Log in first</html>", ranges=False)
-    assert lab.run() == 1
-    assert [path.stat().st_size for path in lab.data.iterdir()] == [100_000]
+def test_a_silent_host_is_asked_once(run, server, monkeypatch):
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # nobody listens: connections are refused
+        dead = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        run.sources(train=[[dead + "/a"]], test=[[dead + "/b"], ["/good"]])
+        result = run()
+    assert "no connection" in result.err and dead + "/a" in result.err
+    assert dead + "/b" not in result.err and result.code == 1 and run.names() == ["test.p"]
 
 
-def test_silent_host_is_asked_for_one_file_only(lab, server):
-    dead = "http://127.0.0.1:9"  # the discard port: refused
-    lab.table(one(dead + "/a"), one(dead + "/b", server.url + "/b")._replace(name="b.bin"))
-    server.pages["/b"] = Page()
-    assert lab.run() == 1
-    assert "fetching " + dead + "/a" in lab.err and dead + "/b" not in lab.err
-    assert lab.names() == ["b.bin"]
+def test_an_interrupted_download_goes_on(run, server, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(Progress, "update", stop)
+        result = run()
+    assert result.code == 130 and not run.file.exists()
+    (part,) = run.file.parent.glob("*.part")
+    size = part.stat().st_size
+    assert run().code == 0 and size > 0
+    assert server.asked[1] == ("/good", f"bytes={size}-", '"1"')
 
 
-def test_interrupt_keeps_the_partial_and_the_next_run_resumes(server, tmp_path):
-    """A real process and a real SIGINT."""
-    data = tmp_path / "lab" / "data"
-    data.mkdir(parents=True)
-    for name in ("__init__", "exercises", "files", "progress", "reading", "download"):
-        shutil.copy(LAB / "data" / f"{name}.py", data)
-    script = f"""
+PROCESS = """
 import sys
-sys.path.insert(0, {str(data.parent)!r})
+from pathlib import Path
+sys.path.insert(0, {root!r})
 from data import download
-assert download.DATA.samefile({str(data)!r})
-download.FILES = (download.File("a.bin", "train", lambda path: None, (
-    download.Source((download.Remote({server.url + "/a"!r}),), 1),)),)
-download.run_script(download.main)
+from data.lab import command, paths
+paths.LAB, paths.DATA = Path({lab!r}), Path({lab!r}, "data")
+download.FILES, download.TIMEOUT, sys.argv = {files!r}, 600, ["download.py"]
+command.run_script(download.main)
 """
-    server.pages["/a"] = Page(cut=100_000, stall=True)
-    process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 15
-    while not any(path.stat().st_size for path in data.glob("*.part")):
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
-    error = process.communicate(timeout=10)[1]
-    assert process.returncode == 130
-    assert "goes on where it stopped" in error and "Traceback" not in error
-    assert not (data / "a.bin").exists()
-    size = next(data.glob("*.part")).stat().st_size
-    server.pages["/a"] = Page()
-    assert subprocess.run([sys.executable, "-c", script], capture_output=True).returncode == 0
-    assert server.asked[-1] == ("/a", f"bytes={size}-")
-    assert (data / "a.bin").read_bytes() == BODY
+
+
+def test_two_at_once_share_the_work(run, server, lab):
+    server.pages["/good"] = Page(cut=100_000, stall=True)
+    script = PROCESS.format(root=str(LAB), lab=str(lab), files=download.FILES)
+
+    def start():
+        process = subprocess.Popen(
+            [sys.executable, "-c", script], stdout=-1, stderr=-1, text=True)
+        stack.callback(process.communicate)
+        stack.callback(process.kill)
+        return process
+
+    with contextlib.ExitStack() as stack:
+        first = start()
+        assert server.reached.wait(600)
+        second = start()
+        assert "another run is at work on it; waiting" in second.stderr.readline()
+        server.released.set()
+        assert [process.communicate()[0] for process in (first, second)] == [READY] * 2
+    assert len(server.asked) == 1 and run.names() == ["train.p"]
+
+
+def test_one_that_waits_and_is_stopped_leaves_the_others_work(run, monkeypatch):
+    part = run.file.with_name("train.p.12345678.part")
+    part.write_bytes(b"the other's")
+    monkeypatch.setattr(time, "sleep", stop)
+    with open(run.file.with_name(".download.lock"), "ab") as other:
+        paths.lock(other)
+        assert run().code == 130
+    assert part.read_bytes() == b"the other's" and run.names() == [part.name]
 
 
 class FullDisk(io.FileIO):
@@ -329,263 +409,84 @@ class FullDisk(io.FileIO):
         return super().write(content)
 
 
-@pytest.mark.parametrize("module", [download, files], ids=["download", "conversion"])
-def test_full_disk(server, lab, module):
-    server.pages["/a"] = Page()
-    (lab.data / "a.bin").write_bytes(b"mine")
-    lab.table(one(server.url + "/a", convert=lambda out, path: out.write(path.read_bytes())))
-    lab.monkeypatch.setattr(module, "open", lambda path, mode: (
-        FullDisk(path, mode) if "w" in mode else open(path, mode)), raising=False)
-    assert lab.run() == 2
-    last = lab.err.splitlines()[-1]
-    assert "a.bin: the disk is full, up to 1 MB are needed" in last and "Traceback" not in lab.err
-    assert (lab.data / "a.bin").read_bytes() == b"mine"
-    assert not list(lab.data.glob("*.tmp"))
+@pytest.mark.parametrize("module", [download, paths], ids=["download", "conversion"])
+def test_a_full_disk_is_told_in_one_line(run, monkeypatch, module):
+    run.file.write_bytes(b"mine")
+    monkeypatch.setattr(module, "open", lambda path, mode: (
+        open(path, mode) if "lock" in str(path) else FullDisk(path, mode)), raising=False)
+    result = run()
+    assert result.code == 2
+    assert ": the disk is full; free some space" in result.err.splitlines()[-1]
+    assert run.file.read_bytes() == b"mine" and not list(run.file.parent.glob(".*.tmp"))
+    monkeypatch.undo()
+    assert module is download or list(run.file.parent.glob("*.part"))
 
 
-def test_too_little_room_is_seen_before_the_download(server, lab):
-    server.pages["/a"] = Page()
-    lab.table(one(server.url + "/a"))
-    lab.monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(9, 9, 0))
-    assert lab.run() == 2
-    assert "MB more, and 0 MB are free" in lab.err.splitlines()[-1] and lab.names() == []
+def test_too_little_room_is_seen_before_the_download(run, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(9, 9, 500_000))
+    result = run()
+    assert result.code == 2 and run.names() == []
+    assert "1 MB are needed for good." in result.err.splitlines()[-1]
 
 
-def test_mirror_is_asked_first_under_the_labs_names(server, lab):
-    server.pages.update({"/lab/a.bin": Page(), "/b": Page()})
-    lab.table(one(server.url + "/a"), one(server.url + "/b")._replace(name="b.bin"))
-    assert lab.run("--mirror", server.url + "/lab/") == 0
-    assert [path for path, _ in server.asked] == ["/lab/a.bin", "/lab/b.bin", "/b"]
-    for wrong in ("teacher", "http://[", "http://a b", "file:///etc"):
-        assert lab.run("--mirror", wrong) == 2
-        assert lab.err.count("\n") == 1 and wrong in lab.err
+def test_a_mirror_is_asked_first_and_believed(run, server):
+    server.pages["/lab/train.p"] = Page(OTHER)
+    run.sources(["/good", sha256(BODY)])
+    assert run("--mirror", server.url + "/lab/").out == READY
+    assert run.file.read_bytes() == OTHER and server.asked[0][0] == "/lab/train.p"
+    for wrong in ("", "teacher", "http://[", "http://a b", "file:///etc"):
+        result = run("--mirror", wrong)
+        assert result.code == 2 and result.err.count("\n") == 1
+        assert f"--mirror {wrong}: not an address" in result.err
 
 
-def test_only(server, lab):
-    table = [one(f"{server.url}/{group}")._replace(name=group, group=group)
-             for group in ("weights", "train", "test", "pictures")]
-    server.pages.update({"/" + file.name: Page() for file in table})
-    lab.table(*table)
-    assert lab.run("--only", "train") == 0
-    assert lab.names() == ["train"] and lab.out == "train: ready\n"
-    assert lab.run("--only", "pictures", "--only", "weights") == 0
-    assert lab.names() == ["pictures", "train", "weights"]
-    assert lab.run() == 0
-    assert lab.names() == ["pictures", "test", "train", "weights"]
-    assert lab.run("--only", "cat") == 2 and "cat" in lab.err
+def test_only(run):
+    groups = ("weights", "train", "test", "pictures")
+    run.sources(**{group: [["/good"]] for group in groups})
+    assert run("--only", "train").code == 0 and run.names() == ["train.p"]
+    assert run("--only", "test", "--only", "train").out == READY + READY.replace("train", "test")
+    assert run("--check").out.count("ready") == 2
+    assert run("--only", "cat").code == 2
 
 
-def test_real_table():
-    """Its checks refuse what is not the file; its names are those that the lab looks for."""
-    assert [file.name for file in download.FILES] == [
+def test_known_files_are_told_from_others(lab, monkeypatch, weights):
+    """Weights are others even if only the order of their rows is, by a wrong conversion."""
+    W, b = weights["fc6"]
+    rows = W[:7].astype("<f4").tobytes()
+    monkeypatch.setattr(download, "KNOWN", {sha256(rows), sha256(BODY)})
+    for group, content, words in [
+        ("weights", weights, "true weights"),
+        ("weights", weights | {"fc6": [W[::-1], b]},
+         "other weights than BVLC's; delete it to get those"),
+        ("train", BODY, "the course's, 100 images"),
+        ("train", OTHER, "100 images, not the course's file"),
+    ]:
+        if group == "weights":
+            save_weights(lab / "file", content)
+        else:
+            (lab / "file").write_bytes(content)
+        assert download.look(group, lab / "file") == (True, f"ready ({words})")
+
+
+def test_the_real_files_are_known(real_data):
+    assert download.look("train", real_data / "train.p")[1] == (
+        "ready (the course's, 39,209 images)")
+    for name in ("poodle.png", "weasel.png", "construction.jpg", "stop.jpg"):
+        assert download.look("pictures", real_data / name) == (True, "ready (the course's)")
+    beginning = (real_data / "bvlc-alexnet.truncated.npy").read_bytes()
+    # The length of fc6's weights, the first array in the file, stands before them.
+    start = beginning.index((9216 * 4096 * 4).to_bytes(4, "little")) + 4
+    assert sha256(beginning[start:start + 7 * 4096 * 4]) in download.KNOWN
+
+
+def test_the_table_of_sources():
+    assert [name for _, name in download.FILES] == [
         "bvlc-alexnet.npy", "train.p", "test.p",
         "poodle.png", "weasel.png", "construction.jpg", "stop.jpg"]
-    for file in download.FILES:
-        with pytest.raises(LabError):
-            file.check(__file__)
-        assert len(file.sources) >= 2
-
-
-def test_structure_is_checked_where_there_is_no_checksum(server, lab):
-    server.pages["/train.p"] = Page(b"\x80\x04}.")  # an empty dict
-    lab.table(download.FILES[1]._replace(sources=(Source((Remote(server.url + "/train.p"),), 1),)))
-    assert lab.run() == 1
-    assert "not the file: the key features is missing" in lab.err and lab.names() == []
-
-
-# Caffe's own format, written by hand.
-
-
-def number(value):
-    digits = []
-    while value > 127:
-        digits.append(value & 127 | 128)
-        value >>= 7
-    return bytes([*digits, value])
-
-
-def message(*items):
-    """A protobuf message of (field number, int or bytes)."""
-    return b"".join(
-        number(field << 3 | 2) + number(len(value)) + value if isinstance(value, bytes)
-        else number(field << 3) + number(value) for field, value in items)
-
-
-def blob(array, legacy):
-    data = (5, array.astype("<f4").tobytes())
-    if legacy:
-        shape = (1,) * (4 - array.ndim) + array.shape
-        return message(*zip((1, 2, 3, 4), shape), data)
-    return message(data, (7, message((1, b"".join(map(number, array.shape))))))
-
-
-def caffemodel(layers, legacy):
-    layer_field, name_field, blob_field = (2, 4, 6) if legacy else (100, 1, 7)
-    parts = [(layer_field, message((name_field, b"data")))]
-    for name, arrays in layers.items():
-        blobs = [(blob_field, blob(array, legacy)) for array in arrays]
-        parts.append((layer_field, message((name_field, name.encode()), *blobs)))
-    return message((1, b"AlexNet"), *parts) + number(999 << 3 | 5) + struct.pack("<f", 1)
-
-
-def correlate(image, W):
-    """Convolution as in a network: image (in, h, w), W (out, in, h', w'), no border."""
-    windows = np.lib.stride_tricks.sliding_window_view(image, W.shape[2:], axis=(1, 2))
-    return np.einsum("iyxhw,oihw->oyx", windows, W)
-
-
-@pytest.mark.parametrize("legacy", [True, False])
-def test_caffemodel(server, lab, legacy):
-    """conv5 and two dense layers give one output in Caffe's order and in the lab's."""
-    rng = np.random.default_rng(2)
-    caffe = {"conv5": (rng.normal(size=(4, 3, 3, 3)), rng.normal(size=4)),
-             "fc6": (rng.normal(size=(130, 36)), rng.normal(size=130)),
-             "fc7": (rng.normal(size=(5, 130)), rng.normal(size=5))}
-    caffe = {name: [a.astype(np.float32) for a in arrays] for name, arrays in caffe.items()}
-    server.pages["/m.caffemodel"] = Page(caffemodel(caffe, legacy))
-    source = Source((Remote(server.url + "/m.caffemodel"),), 1, download.from_caffemodel)
-    lab.table(File("w.npy", "weights", lambda path: None, (source,)))
-    assert lab.run() == 0
-    assert (lab.data / "w.npy").read_bytes()[:8] == b"\x93NUMPY\x01\x00"
-    made = np.load(lab.data / "w.npy", allow_pickle=True).item()
-    assert list(made) == list(caffe)
-    arrays = [array for pair in made.values() for array in pair]
-    assert all(a.dtype == np.float32 and a.flags.c_contiguous for a in arrays)
-
-    image = rng.normal(size=(3, 5, 5))  # channels, height, width
-    features = correlate(image, caffe["conv5"][0]) + caffe["conv5"][1][:, None, None]
-    wanted = features.reshape(-1)
-    for name in ("fc6", "fc7"):
-        wanted = caffe[name][0] @ wanted + caffe[name][1]
-
-    windows = np.lib.stride_tricks.sliding_window_view(image.transpose(1, 2, 0), (3, 3), (0, 1))
-    got = np.einsum("yxihw,hwio->yxo", windows, made["conv5"][0]) + made["conv5"][1]
-    got = got.reshape(1, -1)
-    for name in ("fc6", "fc7"):
-        got = got @ made[name][0] + made[name][1]
-    np.testing.assert_allclose(got[0], wanted, rtol=1e-4, atol=1e-4)
-
-
-def test_damaged_caffemodel(server, lab):
-    layers = {"conv5": (np.ones((4, 3, 3, 3)), np.ones(4))}
-    whole = caffemodel(layers, True)
-    source = Source((Remote(server.url + "/m"),), 1, download.from_caffemodel)
-    lab.table(File("w.npy", "weights", lambda path: None, (source,)))
-    for damaged in (whole[:-100], whole[:-7], b"\x00" + whole, b"PNG" * 50):
-        server.pages["/m"] = Page(damaged)
-        assert lab.run() == 1
-        assert "not the file" in lab.err and lab.names() == []
-
-
-# GTSRB's archives and the course's.
-
-
-HEAD = "Filename;Width;Height;Roi.X1;Roi.Y1;Roi.X2;Roi.Y2;ClassId"
-
-
-def ppm(color, width=40, height=50):
-    file = io.BytesIO()
-    Image.new("RGB", (width, height), color).save(file, "PPM")
-    return file.getvalue()
-
-
-def make_zip(members):
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as archive:
-        for name, content in members.items():
-            archive.writestr(name, content)
-    return file.getvalue()
-
-
-def training_zip():
-    """Two classes, their rows out of order, between members that try to leave the folder."""
-    folder = "GTSRB/Final_Training/Images/"
-    members = {"../../escaped.txt": "x", "/escaped.txt": "x", "GTSRB/Readme.txt": "x"}
-    frames = {1: ["00000_00000"], 0: ["00001_00000", "00000_00001", "00000_00000"]}
-    for label, names in frames.items():
-        rows = [HEAD]
-        for name in names:
-            rows.append(f"{name}.ppm;40;50;5;6;35;{300 + label};{label}")
-            color = (10 + label, int(name[:5]), int(name[6:]))
-            members[f"{folder}{label:05d}/{name}.ppm"] = ppm(color)
-        members[f"{folder}{label:05d}/GT-{label:05d}.csv"] = "\r\n".join(rows) + "\r\n"
-    return members
-
-
-def one_converted(server, members, **more):
-    server.pages["/t.zip"] = Page(make_zip(members))
-    source = Source((Remote(server.url + "/t.zip"),), 1, **more)
-    return File("train.p", "train", download.read_signs, (source,))
-
-
-def read(path):
-    return pickle.loads(path.read_bytes())
-
-
-def test_training_zip(server, lab):
-    convert = download.from_training_zip
-    lab.table(one_converted(server, training_zip(), convert=convert, note="made"))
-    assert lab.run() == 0
-    assert "train.p: made" in lab.err and lab.names() == ["train.p"]
-    assert not list(lab.data.parents[2].rglob("escaped*"))
-    signs = read(lab.data / "train.p")
-    assert signs["features"].shape == (4, 32, 32, 3)
-    # Colour: class, track and frame of the picture. Order: by class, track, frame.
-    colors = [(10, 0, 0), (10, 0, 1), (10, 1, 0), (11, 0, 0)]
-    assert (signs["features"] == np.array(colors)[:, None, None]).all()
-    assert signs["labels"].tolist() == [0, 0, 0, 1]
-    assert signs["sizes"].tolist() == [[40, 50]] * 4
-    assert signs["coords"].tolist() == [[5, 6, 35, 300]] * 3 + [[5, 6, 35, 301]]
-    assert [signs[key].dtype for key in ("features", "labels", "sizes", "coords")] == [
-        np.uint8, np.uint8, np.uint16, np.uint16]
-
-
-def test_bad_training_zips(server, lab):
-    good = training_zip()
-    picture = "GTSRB/Final_Training/Images/00001/00000_00000.ppm"
-    png = io.BytesIO()
-    Image.new("RGB", (9, 9)).save(png, "PNG")
-    for content in (good[picture][:-9], png.getvalue(), b""):
-        archive = {**good, picture: content}
-        lab.table(one_converted(server, archive, convert=download.from_training_zip))
-        assert lab.run() == 1 and lab.names() == []
-    for members in ({"empty": b""}, {name: x for name, x in good.items() if name != picture}):
-        lab.table(one_converted(server, members, convert=download.from_training_zip))
-        assert lab.run() == 1 and lab.names() == []
-    server.pages["/t.zip"] = Page(make_zip(good)[:-30])
-    assert lab.run() == 1 and lab.names() == []
-    lab.table(one_converted(server, good, convert=download.from_training_zip))
-    lab.monkeypatch.setattr(download, "MEMBER_LIMIT", 1000)
-    assert lab.run() == 1 and "absurdly large" in lab.err
-
-
-def test_test_zips(server, lab):
-    rows = [HEAD, "00000.ppm;40;50;1;2;3;4;16", "00001.ppm;41;50;5;6;7;8;1", ""]
-    images = make_zip({f"GTSRB/Final_Test/Images/0000{i}.ppm": ppm((i, 2, 3)) for i in (1, 0)})
-    table = make_zip({"GT-final_test.csv": "\n".join(rows)})
-    server.pages.update({"/i.zip": Page(images), "/t.zip": Page(table)})
-    remotes = [Remote(f"{server.url}/{name}.zip", "md5:" + hashlib.md5(content).hexdigest())
-               for name, content in (("i", images), ("t", table))]
-    source = Source(tuple(remotes), 1, download.from_test_zips)
-    lab.table(File("test.p", "test", download.read_signs, (source,)))
-    assert lab.run() == 0
-    assert lab.names() == ["test.p"]
-    signs = read(lab.data / "test.p")
-    assert signs["features"][:, 0, 0].tolist() == [[0, 2, 3], [1, 2, 3]]
-    assert signs["labels"].tolist() == [16, 1]
-    assert signs["sizes"].tolist() == [[40, 50], [41, 50]]
-
-
-def test_course_zip(server, lab):
-    features = np.zeros((2, 32, 32, 3), np.uint8)
-    content = pickle.dumps({"features": features, "labels": np.array([0, 1])})
-    members = {"__MACOSX/._train.p": b"x", "../../traffic/train.p": content, "test.p": b"x"}
-    convert = partial(download.from_course_zip, "train.p")
-    lab.table(one_converted(server, members, convert=convert, made=sha256(content)))
-    assert lab.run() == 0
-    assert lab.names() == ["train.p"] and (lab.data / "train.p").read_bytes() == content
-    (lab.data / "train.p").unlink()
-    lab.table(one_converted(server, members, convert=convert, made=sha256(b"another")))
-    assert lab.run() == 1 and "not the published" in lab.err and lab.names() == []
-    lab.table(one_converted(server, {"test.p": b"x"}, convert=convert))
-    assert lab.run() == 1 and "it has no train.p" in lab.err
+    for (group, _), sources in download.FILES.items():
+        assert not download.look(group, LAB / "README.md")[0] and len(sources) >= 2
+        for conversion, downloads in sources:
+            assert callable(getattr(conversions, conversion.split()[0]))
+            for url, size, checksum in downloads:
+                assert url.startswith("http") and 1000 < size < 300_000_000
+                assert re.fullmatch("(sha256:[0-9a-f]{64}|md5:[0-9a-f]{32})?", checksum)
