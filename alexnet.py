@@ -58,18 +58,20 @@ def max_pool(bottom, name):
     return tf.nn.max_pool2d(bottom, 3, 2, "VALID", name=name)
 
 
-def dense(bottom, name, layers):
-    """Rectified fully connected layer."""
+def dense(bottom, name, layers, dropout=None):
+    """Rectified fully connected layer, of whose outputs the share `dropout` is set to 0."""
     W, b = layers[name]
-    return tf.nn.relu(tf.nn.xw_plus_b(bottom, W, b, name=name + "/xw_plus_b"), name=name)
+    top = tf.nn.relu(tf.nn.xw_plus_b(bottom, W, b, name=name + "/xw_plus_b"), name=name)
+    return top if dropout is None else tf.nn.dropout(top, rate=dropout, name=name + "/dropout")
 
 
-def AlexNet(features, weights, feature_extract=False):
+def AlexNet(features, weights, feature_extract=False, dropout=None):
     """Build AlexNet on `features`; each layer's output tensor bears the layer's name.
 
     features: float32 (N, 227, 227, 3), RGB 0 to 255, each image minus its own mean
     weights: {layer: [W, b]}, as read_weights reads them
     feature_extract: stop at fc7, without fc8, which `weights` need not hold then
+    dropout: the rate in fc6 and fc7 while training, as in the paper 0.5; a number or a tensor
     Returns the softmax probabilities (N, 1000), as many classes as fc8 has; with
     `feature_extract` the rectified fc7 (N, 4096).
     """
@@ -89,8 +91,8 @@ def AlexNet(features, weights, feature_extract=False):
     conv4 = conv(conv3, "conv4", layers, groups=2)  # (N, 13, 13, 384)
     conv5 = conv(conv4, "conv5", layers, groups=2)  # (N, 13, 13, 256)
     pool5 = max_pool(conv5, "pool5")  # (N, 6, 6, 256)
-    fc6 = dense(tf.reshape(pool5, (-1, 9216), name="fc6/reshape"), "fc6", layers)  # (N, 4096)
-    fc7 = dense(fc6, "fc7", layers)  # (N, 4096)
+    fc6 = dense(tf.reshape(pool5, (-1, 9216), name="fc6/reshape"), "fc6", layers, dropout)  # (N, 4096)
+    fc7 = dense(fc6, "fc7", layers, dropout)  # (N, 4096)
     if feature_extract:
         return fc7
     fc8 = tf.nn.xw_plus_b(fc7, *layers["fc8"], name="fc8")  # (N, 1000): logits

@@ -67,7 +67,7 @@ def build_graph(backbone, classes, learning_rate, size=32):
     accuracy = tf.reduce_mean(tf.cast(tf.equal(tf.argmax(logits, axis=1), labels), tf.float32))
     # End of accuracy
     return SimpleNamespace(images=images, labels=labels, fc7=fc7, features=features, W=W, b=b,
-                           probs=probs, loss=loss, train_op=train_op, accuracy=accuracy)
+                           probs=probs, loss=loss, train_op=train_op, accuracy=accuracy, training={})
 
 
 def make_feed(args, sess, graph, backbone, images, labels):
@@ -101,7 +101,7 @@ def train(sess, graph, feed, data, args, epochs, rng, run, done=0):
     for epoch in epochs:
         start, training_loss, order = time.time(), 0, rng.permutation(data.training)
         for batch in batches(order, args.batch_size, done):
-            _, loss = sess.run([graph.train_op, graph.loss], feed_dict=feed(batch))
+            _, loss = sess.run([graph.train_op, graph.loss], {**feed(batch), **graph.training})
             training_loss += report.finite(loss) * len(batch) / (len(order) - done)
         # Of images that the head has not seen.
         # Exercise accuracy, 3 of 3

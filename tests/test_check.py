@@ -6,6 +6,7 @@ import textwrap
 import check
 import pytest
 from conftest import LAB
+
 from data.exercises import read_exercises
 from data.files import LabError
 

@@ -8,13 +8,14 @@ from scipy.stats import binomtest
 
 from data.lab import figures, gtsrb, paths, report
 from data.lab.command import LabError
+from data.lab.tf1 import tf
 
 EPOCH = (r"Epoch \d+\nTime: \d+\.\d{3} seconds\nTraining Loss = \d+\.\d{4}\n"
          r"Validation Loss = \d+\.\d{4}\nValidation Accuracy = [01]\.\d{4}\n\n")
 
 
 def test_an_epoch_has_the_courses_form(capsys):
-    run = report.Run()
+    run = report.Run(tf.get_default_graph())
     run.add_epoch(3, 1.5, 0.25, SimpleNamespace(loss=2.0, accuracy=0.5))
     assert re.fullmatch(EPOCH, capsys.readouterr().out)
     with pytest.raises(LabError, match="diverged; choose a smaller --learning-rate"):
@@ -22,7 +23,7 @@ def test_an_epoch_has_the_courses_form(capsys):
 
 
 def test_each_run_has_a_folder_of_its_own():
-    folders = {report.Run().folder for _ in range(5)}
+    folders = {report.Run(tf.get_default_graph()).folder for _ in range(5)}
     assert len(folders) == 5 == len(list((paths.DATA / "runs").iterdir()))
 
 

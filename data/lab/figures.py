@@ -124,7 +124,7 @@ def draw_curves(history, best, head):
             draw.line((left, y, left + width, y), (225, 225, 225))
             draw.text((left - 6, y), f"{high * share:.3g}", "black", font, anchor="rm")
         marks = [(across[best - 1], f"best: {best}")] if best else []
-        if head < len(epochs):
+        if 0 < head < len(epochs):
             marks.append((left + width * head / len(epochs), "finetuning"))
         for x, text in marks:
             draw.line((x, y0, x, y0 + height), (170, 170, 170))

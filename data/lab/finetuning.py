@@ -1,7 +1,8 @@
 """Finetuning, the second form of transfer learning: all layers are trained on, end to end.
 
 It starts from the trained head: gradients from a random one would spoil the pretrained
-layers. These learn slowly, the head faster, both by gradient descent with momentum.
+layers. It is regularised as AlexNet was (Krizhevsky et al., 2012): dropout, weight decay, and
+images that are changed at random. They are not flipped: that would change their signs.
 """
 import hashlib
 import zipfile
@@ -16,22 +17,47 @@ from data.lab.pictures import preprocess
 from data.lab.tf1 import tf
 from data.lab.weights import BACKBONE, save_weights
 
-MOMENTUM = 0.9  # as AlexNet was trained (Krizhevsky et al., 2012)
-# Shares of --learning-rate. That the head learns ten times faster than the backbone is the
-# custom of Caffe's example of finetuning, flickr_style.
-HEAD_RATE, BACKBONE_RATE = 0.1, 0.01
+DROPOUT, DECAY = 0.5, 5e-4  # AlexNet's own
+BATCH = 16  # images in a step: of larger ones there are fewer, and they learn less
+# A layer's steps are this share of its weights' root mean square, times --learning-rate, as in
+# Adafactor (Shazeer and Stern, 2018). Rates that do not know the layers' scales, 0.001 with
+# momentum or 0.0001 with Adam, ruin the synthetic weights within an epoch.
+RATE = 3
+# The images change by up to so much, in shares of their side, in factors e**x: signs are seen
+# from elsewhere, and in shade or sun.
+SHIFT, ZOOM, BRIGHTNESS = 0.1, 0.15, 1.2
 
 
-def build_graph(weights, size, learning_rate):
+def augment(images, amount):
+    """`images` (N, size, size, 3) shifted, zoomed, and made brighter or darker at random.
+
+    amount: 1, or 0 to leave them as they are. They have mean 0, so that a factor does for
+    the brightness.
+    """
+    count, size = tf.shape(images)[0], int(images.shape[1])
+
+    def draw(most):
+        return amount * tf.random.uniform((count,), -most, most)
+
+    zoom, zeros = tf.exp(draw(ZOOM)), tf.zeros((count,))
+    x, y = ((1 - zoom) * size / 2 + draw(SHIFT * size) for _ in "xy")
+    moved = tf.raw_ops.ImageProjectiveTransformV3(
+        images=images, transforms=tf.stack([zoom, zeros, x, zeros, zoom, y, zeros, zeros], axis=1),
+        output_shape=(size, size), fill_value=0, interpolation="BILINEAR", fill_mode="NEAREST")
+    return moved * tf.exp(draw(BRIGHTNESS))[:, tf.newaxis, tf.newaxis, tf.newaxis]
+
+
+def build_graph(weights, size, learning_rate, steps):
     """The graph of the whole network, all layers trainable; its tensors by name.
 
     weights: {layer: [W, b]} from conv1 to fc8; size: of the pictures, pixels along a side;
-    learning_rate: HEAD_RATE of it is fc8's.
+    learning_rate: RATE times it is each layer's share; it falls to 0 within `steps`.
     """
     images = tf.placeholder(tf.float32, (None, size, size, 3))
     labels = tf.placeholder(tf.int64, (None,))
-    resized = tf.image.resize_images(images, (227, 227))  # (N, 227, 227, 3)
-    probs = AlexNet(resized, weights)  # (N, 43)
+    training = tf.placeholder_with_default(0.0, ())  # 1 while training
+    resized = tf.image.resize_images(augment(images, training), (227, 227))
+    probs = AlexNet(resized, weights, dropout=DROPOUT * training)  # (N, 43)
     logits = tf.get_default_graph().get_tensor_by_name("fc8:0")
 
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
@@ -42,17 +68,19 @@ def build_graph(weights, size, learning_rate):
     step = tf.train.create_global_step()
     # The best validation accuracy so far, and its epoch; 0: before finetuning.
     best = tf.Variable(np.zeros(2), trainable=False, name="best")
-    variables = tf.trainable_variables()
-    pairs = list(zip(tf.gradients(loss, variables), variables))
-    head = [pair for pair in pairs if pair[1].op.name.startswith("fc8/")]
-    backbone = [pair for pair in pairs if not pair[1].op.name.startswith("fc8/")]
-    fast = tf.train.MomentumOptimizer(learning_rate * HEAD_RATE, MOMENTUM)
-    slow = tf.train.MomentumOptimizer(learning_rate * BACKBONE_RATE, MOMENTUM)
-    train_op = tf.group(
-        slow.apply_gradients(backbone), fast.apply_gradients(head, global_step=step))
-    return SimpleNamespace(
-        images=images, labels=labels, probs=probs, loss=loss, accuracy=accuracy,
-        train_op=train_op, step=step, best=best)
+    variables = tf.trainable_variables()  # W and b of each layer in turn
+    decay = DECAY * tf.add_n([tf.nn.l2_loss(W) for W in variables[::2]])
+    gradients = tf.gradients(loss + decay, variables)
+    rate = tf.train.cosine_decay(RATE * learning_rate, step, steps)
+    updates = []
+    for i, (W, _) in enumerate(weights.values()):
+        adam = tf.train.AdamOptimizer(rate * np.sqrt(np.mean(np.square(W))))
+        updates.append(adam.apply_gradients(list(zip(gradients, variables))[2 * i:2 * i + 2]))
+    with tf.control_dependencies(updates):
+        train_op = step.assign_add(1)
+    return SimpleNamespace(images=images, labels=labels, probs=probs, loss=loss,
+                           accuracy=accuracy, train_op=train_op, step=step, best=best,
+                           training={training: 1.0})
 
 
 def save(path, sess, variables):
@@ -87,8 +115,8 @@ class Checkpoints:
         """Set the variables to the last state, where there is one; accuracy: the head's own."""
         self.sess, self.graph = sess, graph
         digest = hashlib.sha256()
-        settings = (args.epochs, args.batch_size, args.seed, args.learning_rate,
-                    HEAD_RATE, BACKBONE_RATE, MOMENTUM)
+        settings = (args.epochs, args.batch_size, args.seed, args.learning_rate, RATE, DROPOUT,
+                    DECAY, BATCH, SHIFT, ZOOM, BRIGHTNESS)
         # The head is left out: it follows from the rest, though not to the last bit.
         backbone = [array for name in BACKBONE for array in weights[name]]
         images = getattr(data.images, "digests", data.images)
@@ -98,10 +126,10 @@ class Checkpoints:
         folder.mkdir(parents=True, exist_ok=True)
         self.lock = open(folder / "lock", "ab")
         paths.lock(self.lock)
-        # At worst two states, each with the weights and their momentum, and two networks.
+        # At worst two states, each with the weights and Adam's two moments, and two networks.
         there = sum(path.stat().st_size for path in folder.iterdir())
         size = sum(array.nbytes for layer in weights.values() for array in layer)
-        paths.need_room(folder, 7 * size - there, "for finetuning", "free some space")
+        paths.need_room(folder, 8 * size - there, "for finetuning", "free some space")
         self.last, self.best = folder / "last.npz", folder / "best.npz"
         if self.last.exists():
             restore(self.last, sess, tf.global_variables())
@@ -138,11 +166,14 @@ def finetune(args, data, weights, head, run, train, evaluate):
     A checkpoint is kept after each epoch and on Ctrl-C; the same command goes on from it.
     The training loss of an epoch that was interrupted is that of its remaining batches.
     """
+    batch_size = min(args.batch_size, BATCH)
+    steps = -(-len(data.training) // batch_size)  # in an epoch
     with tf.Graph().as_default(), tf.Session() as sess:
-        graph = build_graph(weights, data.size, args.learning_rate)
+        tf.set_random_seed(args.seed)
+        graph = build_graph(weights, data.size, args.learning_rate, steps * args.finetune)
         sess.run(tf.global_variables_initializer())
         checkpoints = Checkpoints(sess, graph, args, data, weights, head.accuracy)
-        steps, done = -(-len(data.training) // args.batch_size), sess.run(graph.step)
+        done = sess.run(graph.step)
         if done > steps * args.finetune:
             raise LabError(f"{checkpoints.last}: went on beyond --finetune {args.finetune} before; "
                            "give a larger number, or delete its folder to start anew")
@@ -157,8 +188,9 @@ def finetune(args, data, weights, head, run, train, evaluate):
             rng.permutation(data.training)
         try:
             for epoch, result in train(
-                    sess, graph, feed(data.images, data.labels), data, args,
-                    range(first, args.finetune + 1), rng, run, done % steps * args.batch_size):
+                    sess, graph, feed(data.images, data.labels), data,
+                    SimpleNamespace(batch_size=batch_size),
+                    range(first, args.finetune + 1), rng, run, done % steps * batch_size):
                 if checkpoints.save(epoch, result):
                     results = {epoch: result}
         except KeyboardInterrupt:
@@ -168,15 +200,15 @@ def finetune(args, data, weights, head, run, train, evaluate):
         epoch = checkpoints.restore_best()
         if epoch not in results:  # an earlier run had it
             results[epoch] = evaluate(sess, graph, feed(data.images, data.labels),
-                                      data.validation, args.batch_size)
-        number = run.head + epoch - first + 1 if epoch >= first else None  # in this run
-        run.add_curves(number if epoch else run.best)
+                                      data.validation, batch_size)
+        if epoch == 0 or epoch >= first:  # in this run
+            run.add_curves(run.head + epoch - first + 1 if epoch else run.best)
         print(f"Best epoch: {epoch}" if epoch else "No epoch was better than the head alone")
         report.print_accuracy("Best Validation Accuracy", results[epoch].probs, data,
                               data.validation)
         if data.test:
             result = evaluate(sess, graph, feed(data.test.images, data.test.labels),
-                              np.arange(len(data.test.labels)), args.batch_size)
+                              np.arange(len(data.test.labels)), batch_size)
             report.print_accuracy("Test Accuracy", result.probs, data.test)
         values = iter(sess.run(tf.trainable_variables()))  # W and b of each layer in turn
         save_weights(paths.DATA / "traffic_sign_alexnet.npy",

@@ -65,6 +65,7 @@ class Run:
         self.writer = tf.summary.FileWriter(str(self.folder), graph)
         atexit.register(self.writer.close)  # however the run ends
         self.history = []  # training loss, validation loss and accuracy of each epoch
+        self.head = self.best = 0  # how many of them trained the head alone, and the best of these
 
     def add_epoch(self, epoch, seconds, training_loss, result):
         """Print an epoch in the course's form; result: its loss and accuracy."""

@@ -15,6 +15,7 @@ from data.lab import paths
 from data.lab.standin import signs
 from data.lab.standin.weights import make_weights
 
+
 def write(name, file):
     """Write the stand-in for the lab's file `name` to the binary file object `file`."""
     if name == "bvlc-alexnet.npy":
