@@ -1,0 +1,177 @@
+"""accuracy: of a batch, of all the images, and of which images."""
+from types import SimpleNamespace
+from unittest import mock
+
+import numpy as np
+from scipy.special import log_softmax, softmax
+
+from data.lab.command import parse_settings
+from data.lab.tf1 import tf
+from exercises import expect
+from exercises.graphs import CLASSES, LABELS, build, close, find_fault, make_features
+
+NAMES = ("accuracy", "result")
+LINES = ["""
+accuracy = tf.reduce_mean(tf.cast(tf.equal(tf.argmax(logits, axis=1), labels), tf.float32))
+""", """
+for batch in batches(indices, batch_size):
+    found = sess.run([graph.loss, graph.accuracy, graph.probs], feed_dict=feed(batch))
+    loss += found[0] * len(batch) / len(indices)
+    accuracy += found[1] * len(batch) / len(indices)
+    probs.append(found[2])
+""", """
+result = evaluate(sess, graph, feed, data.validation, args.batch_size)
+"""]
+HINTS = {
+    "[Uu]ninitialized|does not exist": "Metrics of TensorFlow's count on from batch to batch, in "
+        "variables that nobody initializes here: this is to be one batch's.",
+    "NoneType.*(labels|images)": "There need be no test data, and an epoch is not chosen by it: "
+                                 "none would be left to judge the choice.",
+}
+BATCH = {  # "It is ...", of scores s (N, 43), labels y (N,) and their rank r among the scores (N,)
+    "the share of wrong answers": lambda s, y, r: (r > 0).mean(),
+    "the number of right answers, which grows with the batch": lambda s, y, r: (r == 0).sum(),
+    "in per cent; the lab compares shares from 0 to 1": lambda s, y, r: 100 * (r == 0).mean(),
+    "the share of images whose label is among several most probable classes":
+        lambda s, y, r: [(r < k).mean() for k in (2, 3, 4, 5)],
+    "the share of images whose label is the second choice": lambda s, y, r: (r == 1).mean(),
+    "the share of images whose label is the least probable": lambda s, y, r: (r == 42).mean(),
+    "taken on the wrong axis: the most probable image of each class, not class of each image":
+        lambda s, y, r: [np.mean(t.argmax(0) == y) for t in (s, softmax(s, 1)) if len(y) == 43],
+    "a whole number: cut off, or not compared image by image": lambda s, y, r: [0, 1],
+    "how sure the head is of the label, not how often it is right":
+        lambda s, y, r: softmax(s, 1)[np.arange(len(y)), y].mean(),
+    "the share of right answers of more than half probability":
+        lambda s, y, r: ((r == 0) & (softmax(s, 1).max(1) > 0.5)).mean(),
+    "of labels shifted by one": lambda s, y, r: [np.mean(s.argmax(1) == y + i) for i in (1, -1)],
+    "of all pairs of an image and a class, most of which are right for any head":
+        lambda s, y, r: np.mean(1 - 2 / CLASSES * (r > 0)),
+}
+
+
+def make_answers(right):
+    """scores (N, 43), labels y (N,), and their rank among the scores (N,), 0 where `right`."""
+    rng, numbers = np.random.default_rng(5), np.arange(len(right))
+    scores = rng.normal(0, 1, (len(right), CLASSES)).astype(np.float32)
+    best = rng.integers(1, CLASSES - 1, len(right))
+    scores[numbers, best] += rng.choice([4, 9], len(right))
+    order = np.argsort(-scores, axis=1)
+    # Of each kind another number; below 0 are the classes beside the best one.
+    kinds = np.resize([1, -1, 42, 2, 1, 42, 2, 3, -2, 42, -1, 1, 42, 4, -1, 1], len(right))
+    rank = np.where(right, 0, kinds)
+    y = np.where(rank < 0, best + 2 * rank + 3, order[numbers, rank])
+    return scores, y, np.argmax(order == y[:, None], axis=1)
+
+
+def make_feed(graph, scores, y):
+    """A feed of images that the head, as check() sets it, gives these scores."""
+    padding = (0, 0), (7, 4096 - CLASSES - 7)
+    return lambda indices: {graph.features: np.pad(scores[indices], padding),
+                            graph.labels: y[indices]}
+
+
+def check_batch(graph, sess):
+    expect(isinstance(graph.accuracy, tf.Tensor),
+           f"`accuracy` is a {type(graph.accuracy).__name__}, not a tensor: one number for a "
+           "batch is wanted. (tf.metrics gives two, which count on from batch to batch.)")
+    for count in CLASSES, 30, 7:
+        sample = scores, y, rank = make_answers(np.arange(count) % 10 < 3)
+        found = sess.run(graph.accuracy, make_feed(graph, scores, y)(slice(None)))
+        share, fault = (rank == 0).mean(), find_fault([found], BATCH, sample)
+        expect(np.ndim(found) == 0, f"The accuracy has shape {np.shape(found)}: one number for the "
+               "batch is wanted, the share of right answers.")
+        expect(close(found, share), f"For {count} images with {share:.1%} right answers the "
+               f"accuracy is {found:.4g}. {fault and f'It is {fault}.'} It should be the share of "
+               "images whose most probable class is the label, whatever their number.")
+
+
+def check_evaluate(script, graph, sess):
+    count, size = 12_637, 100  # as many as the official test has; the last batch has 37
+    rng = np.random.default_rng(6)
+    indices, right = rng.permutation(count + 1000)[:count], np.zeros(count + 1000, bool)
+    right[indices] = rng.random(count) < np.linspace(0.1, 0.9, count)
+    scores, y, rank = make_answers(right)
+    serve, head = make_feed(graph, scores, y), sess.run([graph.W, graph.b])
+
+    def feed(indices):
+        expect(len(indices) <= size, "evaluate() feeds more images at once than batch_size: with "
+               "--no-cache, or of many images, too many for the memory.")
+        return serve(indices)
+
+    result = script.evaluate(sess, graph, feed, indices, size)
+    expect(all(map(np.array_equal, head, sess.run([graph.W, graph.b]))),
+           "evaluate() changes the head: it trains on the images that are to judge it.")
+    losses = -log_softmax(scores.astype(np.float64), 1)[np.arange(len(y)), y]
+    for name, found, each in (("accuracy", result.accuracy, rank == 0),
+                              ("loss", result.loss, losses)):
+        own, whole = each[indices], each.mean()
+        means = np.array([part.mean() for part in np.split(own, range(size, count, size))])
+        faults = {
+            "": [own.mean()],
+            "is the mean of the batches' means: the few images of a last, smaller batch count as "
+            "much as a whole batch": [means.mean()],
+            "is a sum: it grows with the number of images": [means.sum(), own.sum(),
+                                                             means.sum() * size],
+            "is without the last, smaller batch": [own[:-37].mean(), own[:-37].sum() / count],
+            "is that of one batch alone": [*means, *means * size / count, means[-1] * 37 / count],
+            "counts the last, smaller batch as a whole one": [means.sum() * size / count],
+            "is 0, so it is not added up": [0],
+            "is that of other images than `indices`": [each[:count].mean(), whole],
+            f"is {np.round(found, 4)} where {own.mean():.4f} is right": [found],
+        }
+        fault = next(fault for fault, values in faults.items()
+                     if any(close(found, value, 1e-4) for value in values))
+        expect(not fault, f"evaluate()'s {name} {fault}. Each of the images in `indices`, and no "
+               "other, has to count once, whichever batch it is in.")
+    expect(np.shape(result.probs) == (count, CLASSES), "evaluate()'s probs have shape "
+           f"{np.shape(result.probs)}, not {(count, CLASSES)}: each batch has to add its own.")
+    expect(close(result.probs, softmax(scores[indices], 1)), "evaluate()'s probs are not in the "
+           "order of `indices`: the confusion matrix would pair them with the labels of others.")
+
+
+def check_epochs(script, graph, sess):
+    """After each epoch, `result` has to be what the head then says of the validation images."""
+    own, training = np.arange(1, 86, 2)[::-1][:37], np.arange(0, 86, 2)
+    data = SimpleNamespace(images=np.zeros((86, 32, 32, 3), np.uint8), labels=LABELS, tracks=None,
+                           test=None, training=training, validation=own, names=list("x" * 43))
+    args, rng = parse_settings("", script.SETTINGS), np.random.default_rng(0)
+    args.batch_size = 8
+
+    def feed(indices):
+        return {graph.features: make_features()[indices], graph.labels: LABELS[indices]}
+
+    def ask(indices):
+        return sess.run([graph.probs, graph.accuracy, graph.loss], feed(indices))
+
+    def same(a, b):
+        return close(np.sort(a, 0), np.sort(b, 0))
+
+    sess.run(tf.global_variables_initializer())
+    last = ask(own)[0]
+    epochs = script.train(sess, graph, feed, data, args, range(1, 4), rng, mock.MagicMock())
+    for epoch, result in epochs:
+        found, (probs, *numbers) = result.probs, ask(own)
+        expect(not any(same(found, ask(indices)[0]) for indices in
+                       (training, np.arange(86), np.r_[training, own])), "After an epoch the head "
+               "is judged on images that it was trained on: that tells how well it remembers, not "
+               "whether it knows signs that it has never seen.")
+        expect(close(found, probs) or not close(found, last), "The head is not judged anew after "
+               f"epoch {epoch}, so the best epoch may go by unseen.")
+        expect(close(found, probs) or not same(found, probs), "The validation images are judged in "
+               "another order than in data.validation: the confusion matrix would pair the answers "
+               "with the labels of others.")
+        expect(close(found, probs), f"After an epoch the head is judged on other images than the "
+               f"{len(own)} of data.validation, each of them once: a few make a chance result.")
+        expect(close([result.accuracy, result.loss], numbers), "`result` has other numbers than "
+               "evaluate() finds for the validation images.")
+        last = probs
+
+
+def check(script):
+    graph, sess = build(script)
+    W = np.roll(np.eye(4096, CLASSES), 7, axis=0)  # one feature for each class
+    sess.run([graph.W.assign(W), graph.b.assign(np.zeros(CLASSES))])
+    check_batch(graph, sess)
+    check_evaluate(script, graph, sess)
+    check_epochs(script, graph, sess)
+    return ""

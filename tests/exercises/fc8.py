@@ -1,0 +1,169 @@
+"""fc8: the new layer and its loss, compared with the formulas in double precision."""
+import contextlib
+
+import numpy as np
+from scipy.special import expit, log_softmax, softmax
+
+from data.lab.tf1 import tf
+from exercises import expect
+from exercises.graphs import CLASSES, build, close, find_fault, make_features, make_images
+
+NAMES = ("W", "b", "logits", "probs", "loss")
+LINES = ["""
+W = tf.Variable(tf.truncated_normal((4096, classes), stddev=1e-2))
+b = tf.Variable(tf.zeros(classes))
+logits = tf.nn.xw_plus_b(features, W, b)  # (N, 43)
+probs = tf.nn.softmax(logits)
+losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
+loss = tf.reduce_mean(losses)
+"""]
+NO_GRADIENT = "No gradient comes from the loss to W and b: a rounding, an argmax, a stop_gradient " \
+    "lets none through, and what is no tensor has none."
+HINTS = {
+    "Trying to update a Tensor|has no attribute '(op|handle|dtype)'":
+        "`W` and `b` have to be variables: only these keep a value from step to step.",
+    "No gradients provided": NO_GRADIENT,
+    "outside the valid range": "The loss gets labels beyond the classes 0 to 42.",
+    "not available with Keras 3": "This TensorFlow has no tf.layers: make the variables yourself.",
+}
+
+
+def ce(z, y, shift=0):
+    """(N,): cross-entropies of softmax(z), minus the logarithm of the label's probability."""
+    return -log_softmax(z, axis=1)[np.arange(len(y)), (y + shift) % CLASSES]
+
+
+def error(z, y):
+    """(N, 43): the error of the probabilities, which is the gradient of ce by the logits."""
+    return softmax(z, axis=1) - np.eye(CLASSES)[y]
+
+
+def sigmoid_ce(z, y):
+    return np.logaddexp(0, z) - np.eye(CLASSES)[y] * z
+
+
+PROBS = {  # "probs ...", of logits z (N, 43) with and without the bias
+    "are the logits themselves: they do not add up to 1": lambda z, _: z,
+    "do not see the bias: the head cannot learn how common a sign is": lambda _, z: softmax(z, 1),
+    "went through softmax twice: they are nearly equal": lambda z, _: softmax(softmax(z, 1), 1),
+    "are logarithms of probabilities": lambda z, _: log_softmax(z, 1),
+    "come from sigmoid: each class stands alone, they do not add up to 1": lambda z, _: expit(z),
+    "come from softmax over the images, not over the classes": lambda z, _: softmax(z, 0),
+    "come from rectified logits, which cannot speak against a class":
+        lambda z, _: softmax(np.maximum(z, 0), 1),
+}
+LOSSES = {  # "The loss is ...", of logits z (N, 43) and labels y (N,)
+    "that of labels shifted by one: the head learns the names of other signs": lambda z, y: [
+        ce(z, y, 1).mean(), ce(z, y, -1).mean(),
+        (ce(z, y, 1) * (y < 42)).mean(), (ce(z, y, -1) * (y > 0)).mean()],
+    "without one class, which the labels, as one-hot vectors, lack":
+        lambda z, y: [(ce(z, y) * (y < 42)).mean(), (ce(z, y) * (y > 0)).mean()],
+    "of softmax applied twice: it never comes near 0, and its gradients are faint":
+        lambda z, y: ce(softmax(z, 1), y).mean(),
+    "of sigmoid, which takes each class by itself; the signs' classes exclude each other":
+        lambda z, y: [sigmoid_ce(z, y).mean(), sigmoid_ce(z, y).sum(1).mean()],
+    "a squared error of probabilities: for a sure and wrong answer its gradient vanishes":
+        lambda z, y: [(error(z, y)**2).mean(), (error(z, y)**2).sum(1).mean()],
+    "a squared error of logits, of which only the differences count":
+        lambda z, y: ((z - np.eye(CLASSES)[y])**2).mean(),
+    "that of one image of the batch: the others teach nothing":
+        lambda z, y: [ce(z, y).max(), ce(z, y).min(), ce(z, y)[0], ce(z, y)[-1]],
+    "a probability, not its logarithm: for a sure and wrong answer its gradient vanishes":
+        lambda z, y: [-np.exp(-ce(z, y)).mean(), 1 - np.exp(-ce(z, y)).mean()],
+    "an entropy, on which labels have no effect: the head learns to be sure, not to be right":
+        lambda z, y: -(softmax(z, 1) * log_softmax(z, 1)).sum(1).mean(),
+    "of softmax over the images of the batch, not over the classes":
+        lambda z, y: -log_softmax(z, 0)[np.arange(len(y)), y].mean(),
+}
+
+
+def check_variables(graph, sess, features, labels):
+    for name, shape in ("W", (4096, CLASSES)), ("b", (CLASSES,)):
+        variable = getattr(graph, name)
+        expect(any(variable is other for other in tf.trainable_variables()),
+               f"{name}, a {type(variable).__name__}, is no trainable variable: only these keep a "
+               "value from step to step, and are what an optimiser changes.")
+        expect(variable.shape == shape, f"{name} has shape {variable.shape}. There are {CLASSES} "
+               "classes, and the inference script wants the layout of the weights file: W inputs "
+               "by outputs, b one number for each output.")
+    W, b = sess.run([graph.W, graph.b])
+    loss = ce(features @ W + b, labels).mean()
+    expect(loss < 20, f"The untrained head is sure, and wrong: a loss of {loss:.3g}, where guessing "
+           "gives 3.8. With 4096 inputs the first weights have to be small.")
+    return "" if (W - W[:, :1]).any() else (
+        "equal first weights do for a lone last layer; the units of any layer below it would stay "
+        "copies of each other")
+
+
+def check_probs(graph, sess, run, features, W, b):
+    feed, named = {graph.images: make_images(7)}, tf.get_default_graph().get_tensor_by_name
+    layers = {"fc6": named("fc6:0"), "fc7 from the network alone": named("fc7:0"),
+              "fc7 before it is rectified": named("fc7:0").op.inputs[0]}
+    probs, layers = run([graph.probs, layers], features)
+    live, fc7 = sess.run([graph.probs, "fc7:0"], feed)
+    expect(close(probs, run(graph.probs, features)) and close(live, sess.run(graph.probs, feed)),
+           "The same image gets other probabilities each time, by dropout or noise: inference "
+           "would have that too.")
+    z = features.astype(np.float64) @ W
+    for name, layer in layers.items():
+        expect(not close(probs, softmax(layer @ W + b, 1)), f"The head reads {name}, not "
+               "`features`: what it is fed from the cache, the rectified fc7, cannot reach it.")
+    fault = find_fault([probs], PROBS, [z + b, z])
+    expect(not fault, f"probs {fault}.")
+    expect(close(probs, softmax(z + b, 1)) and close(live, softmax(fc7 @ W + b, 1)), "probs are not "
+           "the softmax, over the classes, of `features` times W plus b, as in the inference script.")
+
+
+def check_loss(graph, run, samples, W, b):
+    losses = [run(graph.loss, *sample) for sample in samples]
+    expect(np.ndim(losses[0]) == 0, f"The loss has shape {np.shape(losses[0])}: it must be one "
+           "number for the batch, or the optimiser minimises the sum.")
+    logits = [(f.astype(np.float64) @ W + b, y) for f, y in samples]
+    means, sums = [[total(ce(*sample)) for sample in logits] for total in (np.mean, np.sum)]
+    if not close(losses, means):
+        for what, wanted in ("mean", means), ("sum", sums):
+            ratios = np.divide(losses, wanted)
+            expect(not close(*ratios), f"The loss is {ratios[0]:.4g} times the {what} of the "
+                   "batch's cross-entropies, not their mean. " + (
+                       "Minimising it makes the right classes less probable." if ratios[0] < 0 else
+                       "So are its gradients: the learning rate does not mean what it says."))
+        fault, steps = find_fault(losses, LOSSES, *logits), np.subtract(losses, means)
+        expect(not fault, f"The loss is {fault}.")
+        expect(not close(*steps), f"Beside the cross-entropy the loss has a part of {steps[0]:.4g} "
+               "for any images, such as a penalty on weights: it no longer tells how good the "
+               "answers are.")
+        expect(False, f"The loss is {losses[0]:.4g} for a batch whose mean cross-entropy, the "
+               f"logarithm of softmax at the labels, is {means[0]:.4g}: its gradient is another.")
+    gradients = tf.gradients(graph.loss, [graph.W, graph.b])
+    expect(None not in gradients, NO_GRADIENT)
+    for scale in 1, 60, 1000:
+        for features, y in samples:
+            features = features * np.float32(scale)
+            z = features.astype(np.float64) @ W + b
+            found = run([graph.loss, *gradients], features, y)
+            wanted = ce(z, y).mean(), features.T @ error(z, y) / len(y), error(z, y).mean(0)
+            expect(all(map(close, found, wanted)), "Where logits are far apart, as for a sure and "
+                   f"wrong answer, the loss is {found[0]:.4g} for {wanted[0]:.4g} and W's gradient "
+                   f"reaches {np.abs(found[1]).max():.3g} for {np.abs(wanted[1]).max():.3g}. From "
+                   "probabilities, which round to 0, or values cut off, neither can be had; from "
+                   "the logits both are exact.")
+
+
+def check(script):
+    graph, sess = build(script)
+    features, labels = make_features()[[5, 1, 70, 44, 3, 30, 9]], np.array([5, 42, 27, 0, 3, 30, 9])
+    remark, rng = check_variables(graph, sess, features, labels), np.random.default_rng(3)
+    W = rng.normal(0, 0.03, (4096, CLASSES)).astype(np.float32)
+    b = rng.normal(0, 1, CLASSES).astype(np.float32)
+    sess.run([graph.W.assign(W), graph.b.assign(b)])
+
+    def run(tensors, features, labels=labels):
+        return sess.run(tensors, {graph.images: make_images(len(labels)),
+                                  graph.features: features, graph.labels: labels})
+
+    check_probs(graph, sess, run, features, W, b)
+    check_loss(graph, run, [(features, labels), (features[[3, 0, 6]], np.array([0, 42, 7]))], W, b)
+    with contextlib.suppress(Exception), tf.Graph().as_default():
+        if build(script, classes=10)[0].W.shape[1] == 10:
+            return remark
+    return remark or "written for 43 classes; `classes` would do for any data set"
