@@ -46,7 +46,7 @@ def check(name, script):
         environment = {
             **os.environ, **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), folder),
             "PYTHONPATH": f"{LAB}{os.pathsep}{LAB / 'tests'}", "PYTHONHASHSEED": "0",
-            "CUDA_VISIBLE_DEVICES": "-1"}  # each process would take a whole GPU
+            "CUDA_VISIBLE_DEVICES": "-1"}  # else each process would take a whole GPU
         try:
             ran = subprocess.run(
                 [sys.executable, "-m", "exercises.judge", name, Path(script).absolute()],

@@ -117,7 +117,7 @@ def check_evaluate(script, graph, sess):
             "counts the last, smaller batch as a whole one": [means.sum() * size / count],
             "is 0, so it is not added up": [0],
             "is that of other images than `indices`": [each[:count].mean(), whole],
-            f"is {np.round(found, 4)} where {own.mean():.4f} is right": [found],
+            f"is {np.asarray(found).round(4)} where {own.mean():.4f} is right": [found],
         }
         fault = next(fault for fault, values in faults.items()
                      if any(close(found, value, 1e-4) for value in values))

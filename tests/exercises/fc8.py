@@ -20,12 +20,17 @@ loss = tf.reduce_mean(losses)
 NO_GRADIENT = "No gradient comes from the loss to W and b: a rounding, an argmax, a stop_gradient " \
     "lets none through, and what is no tensor has none."
 HINTS = {
-    "Trying to update a Tensor|has no attribute '(op|handle|dtype)'":
+    "Trying to update a Tensor|(ndarray|Tensor)' object has no attribute":
         "`W` and `b` have to be variables: only these keep a value from step to step.",
     "No gradients provided": NO_GRADIENT,
     "outside the valid range": "The loss gets labels beyond the classes 0 to 42.",
     "not available with Keras 3": "This TensorFlow has no tf.layers: make the variables yourself.",
 }
+
+
+def linear(f, W, b=0):
+    """(N, 43): f @ W + b in double precision, and not by BLAS, which crawls on a busy machine."""
+    return np.einsum("nf,fc->nc", f.astype(np.float64), W) + b
 
 
 def ce(z, y, shift=0):
@@ -87,7 +92,7 @@ def check_variables(graph, sess, features, labels):
                "classes, and the inference script wants the layout of the weights file: W inputs "
                "by outputs, b one number for each output.")
     W, b = sess.run([graph.W, graph.b])
-    loss = ce(features @ W + b, labels).mean()
+    loss = ce(linear(features, W, b), labels).mean()
     expect(loss < 20, f"The untrained head is sure, and wrong: a loss of {loss:.3g}, where guessing "
            "gives 3.8. With 4096 inputs the first weights have to be small.")
     return "" if (W - W[:, :1]).any() else (
@@ -104,13 +109,13 @@ def check_probs(graph, sess, run, features, W, b):
     expect(close(probs, run(graph.probs, features)) and close(live, sess.run(graph.probs, feed)),
            "The same image gets other probabilities each time, by dropout or noise: inference "
            "would have that too.")
-    z = features.astype(np.float64) @ W
+    z = linear(features, W)
     for name, layer in layers.items():
-        expect(not close(probs, softmax(layer @ W + b, 1)), f"The head reads {name}, not "
+        expect(not close(probs, softmax(linear(layer, W, b), 1)), f"The head reads {name}, not "
                "`features`: what it is fed from the cache, the rectified fc7, cannot reach it.")
     fault = find_fault([probs], PROBS, [z + b, z])
     expect(not fault, f"probs {fault}.")
-    expect(close(probs, softmax(z + b, 1)) and close(live, softmax(fc7 @ W + b, 1)), "probs are not "
+    expect(close(probs, softmax(z + b, 1)) and close(live, softmax(linear(fc7, W, b), 1)), "probs are not "
            "the softmax, over the classes, of `features` times W plus b, as in the inference script.")
 
 
@@ -118,7 +123,7 @@ def check_loss(graph, run, samples, W, b):
     losses = [run(graph.loss, *sample) for sample in samples]
     expect(np.ndim(losses[0]) == 0, f"The loss has shape {np.shape(losses[0])}: it must be one "
            "number for the batch, or the optimiser minimises the sum.")
-    logits = [(f.astype(np.float64) @ W + b, y) for f, y in samples]
+    logits = [(linear(f, W, b), y) for f, y in samples]
     means, sums = [[total(ce(*sample)) for sample in logits] for total in (np.mean, np.sum)]
     if not close(losses, means):
         for what, wanted in ("mean", means), ("sum", sums):
@@ -139,9 +144,9 @@ def check_loss(graph, run, samples, W, b):
     for scale in 1, 60, 1000:
         for features, y in samples:
             features = features * np.float32(scale)
-            z = features.astype(np.float64) @ W + b
+            z = linear(features, W, b)
             found = run([graph.loss, *gradients], features, y)
-            wanted = ce(z, y).mean(), features.T @ error(z, y) / len(y), error(z, y).mean(0)
+            wanted = ce(z, y).mean(), linear(features.T, error(z, y) / len(y)), error(z, y).mean(0)
             expect(all(map(close, found, wanted)), "Where logits are far apart, as for a sure and "
                    f"wrong answer, the loss is {found[0]:.4g} for {wanted[0]:.4g} and W's gradient "
                    f"reaches {np.abs(found[1]).max():.3g} for {np.abs(wanted[1]).max():.3g}. From "
