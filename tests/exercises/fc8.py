@@ -5,7 +5,7 @@ import numpy as np
 from scipy.special import expit, log_softmax, softmax
 
 from data.lab.tf1 import tf
-from exercises import expect
+from exercises import Wrong, expect
 from exercises.graphs import CLASSES, build, close, find_fault, make_features, make_images
 
 NAMES = ("W", "b", "logits", "probs", "loss")
@@ -17,19 +17,20 @@ probs = tf.nn.softmax(logits)
 losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
 loss = tf.reduce_mean(losses)
 """]
-NO_GRADIENT = "No gradient comes from the loss to W and b: a rounding, an argmax, a stop_gradient " \
+VARIABLES = "W and b have to be trainable variables: only these keep a value from step to step, " \
+    "and are what an optimiser changes."
+GRADIENT = "No gradient comes from the loss to W and b: a rounding, an argmax, a stop_gradient " \
     "lets none through, and what is no tensor has none."
 HINTS = {
-    "Trying to update a Tensor|(ndarray|Tensor)' object has no attribute":
-        "`W` and `b` have to be variables: only these keep a value from step to step.",
-    "No gradients provided": NO_GRADIENT,
+    "Trying to update a Tensor|(ndarray|Tensor)' object has no attribute": VARIABLES,
+    "No gradients provided": GRADIENT,
     "outside the valid range": "The loss gets labels beyond the classes 0 to 42.",
     "not available with Keras 3": "This TensorFlow has no tf.layers: make the variables yourself.",
 }
 
 
 def linear(f, W, b=0):
-    """(N, 43): f @ W + b in double precision, and not by BLAS, which crawls on a busy machine."""
+    """f @ W + b in double precision, and not by BLAS, which crawls on a busy machine."""
     return np.einsum("nf,fc->nc", f.astype(np.float64), W) + b
 
 
@@ -69,54 +70,57 @@ LOSSES = {  # "The loss is ...", of logits z (N, 43) and labels y (N,)
         lambda z, y: [sigmoid_ce(z, y).mean(), sigmoid_ce(z, y).sum(1).mean()],
     "a squared error of probabilities: for a sure and wrong answer its gradient vanishes":
         lambda z, y: [(error(z, y)**2).mean(), (error(z, y)**2).sum(1).mean()],
-    "a squared error of logits, of which only the differences count":
-        lambda z, y: ((z - np.eye(CLASSES)[y])**2).mean(),
-    "that of one image of the batch: the others teach nothing":
-        lambda z, y: [ce(z, y).max(), ce(z, y).min(), ce(z, y)[0], ce(z, y)[-1]],
     "a probability, not its logarithm: for a sure and wrong answer its gradient vanishes":
         lambda z, y: [-np.exp(-ce(z, y)).mean(), 1 - np.exp(-ce(z, y)).mean()],
+    "that of one image of the batch: the others teach nothing":
+        lambda z, y: [ce(z, y).max(), ce(z, y).min(), ce(z, y)[0], ce(z, y)[-1]],
     "an entropy, on which labels have no effect: the head learns to be sure, not to be right":
         lambda z, y: -(softmax(z, 1) * log_softmax(z, 1)).sum(1).mean(),
-    "of softmax over the images of the batch, not over the classes":
-        lambda z, y: -log_softmax(z, 0)[np.arange(len(y)), y].mean(),
 }
 
 
 def check_variables(graph, sess, features, labels):
     for name, shape in ("W", (4096, CLASSES)), ("b", (CLASSES,)):
         variable = getattr(graph, name)
-        expect(any(variable is other for other in tf.trainable_variables()),
-               f"{name}, a {type(variable).__name__}, is no trainable variable: only these keep a "
-               "value from step to step, and are what an optimiser changes.")
+        expect(any(variable is other for other in tf.trainable_variables()), VARIABLES)
         expect(variable.shape == shape, f"{name} has shape {variable.shape}. There are {CLASSES} "
-               "classes, and the inference script wants the layout of the weights file: W inputs "
-               "by outputs, b one number for each output.")
+               "classes, and in the weights file W is inputs by outputs, b one number for each.")
     W, b = sess.run([graph.W, graph.b])
     loss = ce(linear(features, W, b), labels).mean()
     expect(loss < 20, f"The untrained head is sure, and wrong: a loss of {loss:.3g}, where guessing "
            "gives 3.8. With 4096 inputs the first weights have to be small.")
     return "" if (W - W[:, :1]).any() else (
-        "equal first weights do for a lone last layer; the units of any layer below it would stay "
-        "copies of each other")
+        "equal first weights do for a lone last layer; the units of one below would stay copies")
 
 
 def check_probs(graph, sess, run, features, W, b):
-    feed, named = {graph.images: make_images(7)}, tf.get_default_graph().get_tensor_by_name
-    layers = {"fc6": named("fc6:0"), "fc7 from the network alone": named("fc7:0"),
-              "fc7 before it is rectified": named("fc7:0").op.inputs[0]}
-    probs, layers = run([graph.probs, layers], features)
-    live, fc7 = sess.run([graph.probs, "fc7:0"], feed)
+    feed = {graph.images: make_images(7)}
+    probs, (live, fc7) = run(graph.probs, features), sess.run([graph.probs, "fc7:0"], feed)
     expect(close(probs, run(graph.probs, features)) and close(live, sess.run(graph.probs, feed)),
            "The same image gets other probabilities each time, by dropout or noise: inference "
            "would have that too.")
-    z = linear(features, W)
-    for name, layer in layers.items():
-        expect(not close(probs, softmax(linear(layer, W, b), 1)), f"The head reads {name}, not "
-               "`features`: what it is fed from the cache, the rectified fc7, cannot reach it.")
-    fault = find_fault([probs], PROBS, [z + b, z])
-    expect(not fault, f"probs {fault}.")
-    expect(close(probs, softmax(z + b, 1)) and close(live, softmax(linear(fc7, W, b), 1)), "probs are not "
-           "the softmax, over the classes, of `features` times W plus b, as in the inference script.")
+    z, right = linear(features, W), softmax(linear(fc7, W, b), 1)
+    expect(not close(probs, right), "The head reads fc7 from the network, not `features`: what it "
+           "is fed from the cache cannot reach it.")
+    fault = find_fault([probs], PROBS, [z + b, z]) or "are not the softmax, over the classes, of " \
+        "`features` times W plus b, as in the inference script"
+    expect(close(probs, softmax(z + b, 1)) and close(live, right), f"probs {fault}.")
+
+
+def explain_loss(losses, logits, means):
+    for what, total in ("mean", np.mean), ("sum", np.sum):
+        ratios = [loss / total(ce(*sample)) for loss, sample in zip(losses, logits)]
+        expect(not close(*ratios), f"The loss is {ratios[0]:.4g} times the {what} of the batch's "
+               "cross-entropies, not their mean. " + (
+                   "Minimising it makes the right classes less probable." if ratios[0] < 0 else
+                   "So are its gradients: the learning rate does not mean what it says."))
+    fault, steps = find_fault(losses, LOSSES, *logits), np.subtract(losses, means)
+    if close(*steps):
+        fault = f"by {steps[0]:.4g} too large for any images, as with a penalty on weights: it no " \
+            "longer tells how good the answers are"
+    raise Wrong(f"The loss is {fault}." if fault else f"The loss is {losses[0]:.4g} for a batch "
+                "whose mean cross-entropy, minus the logarithm of softmax at the labels, is "
+                f"{means[0]:.4g}: its gradient is another.")
 
 
 def check_loss(graph, run, samples, W, b):
@@ -124,42 +128,29 @@ def check_loss(graph, run, samples, W, b):
     expect(np.ndim(losses[0]) == 0, f"The loss has shape {np.shape(losses[0])}: it must be one "
            "number for the batch, or the optimiser minimises the sum.")
     logits = [(linear(f, W, b), y) for f, y in samples]
-    means, sums = [[total(ce(*sample)) for sample in logits] for total in (np.mean, np.sum)]
+    means = [ce(*sample).mean() for sample in logits]
     if not close(losses, means):
-        for what, wanted in ("mean", means), ("sum", sums):
-            ratios = np.divide(losses, wanted)
-            expect(not close(*ratios), f"The loss is {ratios[0]:.4g} times the {what} of the "
-                   "batch's cross-entropies, not their mean. " + (
-                       "Minimising it makes the right classes less probable." if ratios[0] < 0 else
-                       "So are its gradients: the learning rate does not mean what it says."))
-        fault, steps = find_fault(losses, LOSSES, *logits), np.subtract(losses, means)
-        expect(not fault, f"The loss is {fault}.")
-        expect(not close(*steps), f"Beside the cross-entropy the loss has a part of {steps[0]:.4g} "
-               "for any images, such as a penalty on weights: it no longer tells how good the "
-               "answers are.")
-        expect(False, f"The loss is {losses[0]:.4g} for a batch whose mean cross-entropy, the "
-               f"logarithm of softmax at the labels, is {means[0]:.4g}: its gradient is another.")
+        explain_loss(losses, logits, means)
     gradients = tf.gradients(graph.loss, [graph.W, graph.b])
-    expect(None not in gradients, NO_GRADIENT)
+    expect(None not in gradients, GRADIENT)
     for scale in 1, 60, 1000:
         for features, y in samples:
             features = features * np.float32(scale)
             z = linear(features, W, b)
             found = run([graph.loss, *gradients], features, y)
             wanted = ce(z, y).mean(), linear(features.T, error(z, y) / len(y)), error(z, y).mean(0)
+            most = [np.abs(gradient).max() for gradient in (found[1], wanted[1])]
             expect(all(map(close, found, wanted)), "Where logits are far apart, as for a sure and "
-                   f"wrong answer, the loss is {found[0]:.4g} for {wanted[0]:.4g} and W's gradient "
-                   f"reaches {np.abs(found[1]).max():.3g} for {np.abs(wanted[1]).max():.3g}. From "
-                   "probabilities, which round to 0, or values cut off, neither can be had; from "
-                   "the logits both are exact.")
+                   f"wrong answer, the loss is {found[0]:.4g} for {wanted[0]:.4g}, and W's gradient "
+                   f"reaches {most[0]:.3g} for {most[1]:.3g}. From probabilities, which round to 0, "
+                   "or values cut off, neither can be had; from the logits both are exact.")
 
 
 def check(script):
     graph, sess = build(script)
     features, labels = make_features()[[5, 1, 70, 44, 3, 30, 9]], np.array([5, 42, 27, 0, 3, 30, 9])
     remark, rng = check_variables(graph, sess, features, labels), np.random.default_rng(3)
-    W = rng.normal(0, 0.03, (4096, CLASSES)).astype(np.float32)
-    b = rng.normal(0, 1, CLASSES).astype(np.float32)
+    W, b = rng.normal(0, 0.03, (4096, CLASSES)), rng.normal(0, 1, CLASSES)
     sess.run([graph.W.assign(W), graph.b.assign(b)])
 
     def run(tensors, features, labels=labels):

@@ -6,7 +6,7 @@ import numpy as np
 
 from data.lab.tf1 import tf
 from data.lab.weights import SHAPES
-from exercises import expect, first_reason
+from exercises import Wrong, expect, first_reason
 from exercises.graphs import AlexNet, close, find_fault, make_images, make_weights, upstream
 
 NAMES = ("x", "resized")
@@ -15,6 +15,7 @@ x = tf.placeholder(tf.float32, (None, 32, 32, 3))
 resized = tf.image.resize_images(x, (227, 227))  # (N, 227, 227, 3)
 """]
 FED = "what is fed is of any number of pictures, 32 high, 32 wide, in 3 colours"
+ANY = "Any number of pictures has to pass: one of your own, or a last, smaller batch."
 HINTS = {
     "contains no shape|must have either 3 or 4|must be 4|rank": f"The placeholder has no shape; {FED}.",
     "Cannot feed value of shape": f"The placeholder's shape does not fit: {FED}.",
@@ -49,7 +50,6 @@ FAULTS = {  # of pictures p (n, height, width, 3), before or after they are resi
     "The values are rounded": lambda p: [np.round(p), np.trunc(p), np.floor(p)],
     "All the pictures are the first one": lambda p: [p[:1].repeat(3, 0)],
 }
-ANY = "Any number of pictures has to pass: one of your own, or a last, smaller batch."
 
 
 def run_main(script, seen):
@@ -67,34 +67,36 @@ def run_main(script, seen):
         script.main()
 
 
-def check_input(x, resized):
-    shape = (x.shape.as_list() + [0] * 4)[:4] if x.shape.rank is not None else [0] * 4
-    expect(shape[1:3] != [227, 227], f"The placeholder has shape {x.shape}, so the pictures would "
+def check_placeholder(x):
+    shape = tuple(x.shape) if x.shape.rank is not None else ()
+    expect(shape[1:3] != (227, 227), f"The placeholder has shape {x.shape}, so the pictures would "
            "have to be resized before they are fed, in the same way by everyone who feeds them.")
-    expect(x.shape.rank == 4 and all(a in (b, None) for a, b in zip(shape[1:], (32, 32, 3))),
+    expect(len(shape) == 4 and all(a in (b, None) for a, b in zip(shape[1:], (32, 32, 3))),
            f"The placeholder has shape {x.shape}; {FED}.")
     expect(x.dtype in (tf.float32, tf.float64), f"The placeholder holds {x.dtype.name}. The "
            "pictures are fed minus their mean: it cuts their fractions or negative values off.")
     expect(shape[0] is None, f"The number of pictures is fixed, as {shape[0]}. {ANY}")
-    expect(resized.dtype == tf.float32, f"AlexNet's weights are float32, not {resized.dtype.name}.")
-    return "" if shape[1:] == [32, 32, 3] else "a placeholder of 32x32x3 would find wrong input"
+    return "" if shape[1:] == (32, 32, 3) else "a placeholder of 32x32x3 would find wrong input"
 
 
-def check_values(found, right, kernels, images, enlarge):
-    fault = find_fault([found], {
-        name: lambda _, values=values: values for name, values in kernels.items()}, [found])
-    expect(not fault, f"The pictures are sampled {fault}. Bilinear sampling was the course's, and "
-           "what the head is trained on.")
-    fault = find_fault([found], FAULTS, [right]) or find_fault([found], {
-        name: lambda p, change=change: list(map(enlarge, change(p))) for name, change
-        in FAULTS.items()}, [images])
-    expect(not fault, f"{fault}.")
+def explain(found, right, kernels, images, enlarge):
+    """Wrong, with what is done to the pictures instead of, or beside, resizing them."""
+    if kernel := find_fault([found], {name: lambda _, values=values: values
+                                      for name, values in kernels.items()}, [found]):
+        return Wrong(f"The pictures are sampled {kernel}. Bilinear sampling was the course's, and "
+                     "what the head is trained on.")
+    if fault := find_fault([found], FAULTS, [right]) or find_fault([found], {
+            name: lambda p, change=change: list(map(enlarge, change(p)))
+            for name, change in FAULTS.items()}, [images]):
+        return Wrong(f"{fault}.")
     scale, shift = np.polyfit(right.ravel()[::7], found.ravel()[::7], 1)
-    expect(not close(found, scale * right + shift), f"The values are changed, times {scale:.4g} "
-           f"plus {shift:.4g}. Only the size may change here: AlexNet was trained on this scale.")
-    expect((found[:, :20] != 0).any(), "The sign is framed by zeros, not enlarged.")
-    expect(False, "The values are not those of the whole sign, enlarged in one step by bilinear "
-           "sampling. Nothing but the size may change here; the mean is subtracted already.")
+    if close(found, scale * right + shift):
+        return Wrong(f"The values are changed, times {scale:.4g} plus {shift:.4g}. Only the size "
+                     "may change here: AlexNet was trained on this scale.")
+    if not found[:, :20].any():
+        return Wrong("The sign is framed by zeros, not enlarged.")
+    return Wrong("The values are not those of the whole sign, enlarged in one step by bilinear "
+                 "sampling. Nothing but the size may change; the mean is subtracted already.")
 
 
 def check(script):
@@ -111,7 +113,7 @@ def check(script):
     expect(not any("PyFunc" in op.type for op in ops), "A function of Python's, which the graph "
            "calls, resizes the pictures: it cannot be saved with the graph, and no gradient passes.")
     (x,) = placeholders
-    remark, images, x32 = check_input(x, resized), make_images(3), tf.cast(x, tf.float32)
+    remark, images, x32 = check_placeholder(x), make_images(3), tf.cast(x, tf.float32)
     bilinear = tf.image.resize_images(x32, (227, 227))
     kernels = {name: kernel(x32) for name, kernel in KERNELS.items()}
     with tf.Session() as sess:
@@ -119,12 +121,12 @@ def check(script):
             found, right, kernels = sess.run([resized, bilinear, kernels], {x: images})
             sess.run(resized, {x: images[:1]})
         except tf.errors.OpError as error:
-            expect(False, f"With three pictures, or with one, the resizing fails. {ANY} "
-                   f"TensorFlow says: {first_reason(error)}.")
+            raise Wrong(f"With three pictures, or with one, the resizing fails. {ANY} TensorFlow "
+                        f"says: {first_reason(error)}.") from error
         expect(found.shape == (3, 227, 227, 3), f"Three pictures come out as {found.shape}. AlexNet "
                "was trained on (227, 227, 3); some other sizes run too, and are wrong in silence.")
         if not close(found, right):
-            check_values(found, right, kernels, images, lambda p: sess.run(bilinear, {x: p}))
+            raise explain(found, right, kernels, images, lambda p: sess.run(bilinear, {x: p}))
     with tf.Graph().as_default():
         run_main(script, seen)  # the rest has to find `x`
     return remark
