@@ -129,7 +129,7 @@ def main():
         return hand_out(names, args.hand_out)
     jobs = [(name, Path(folder) / EXERCISES[name][0])
             for folder in args.grade or [LAB] for name in names]
-    with ThreadPoolExecutor(min(os.cpu_count(), 4)) as pool:
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, 4)) as pool:
         verdicts = pool.map(check, *zip(*jobs))
         if args.grade:
             return print_table(names, args.grade, verdicts)

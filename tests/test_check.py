@@ -9,7 +9,7 @@ from exercises import judge
 
 from data.lab.command import LabError
 
-SOURCES = {name: judge.read(check.LAB / script)
+SOURCES = {name: (check.LAB / script).read_text(encoding="utf-8")
            for name, (script, _) in exercises.EXERCISES.items()}
 TRAINING = exercises.TRAINING
 
@@ -110,7 +110,6 @@ WRONG = {  # what the message says, and the answer
         ("corners meet", resize("tf.image.resize_images(x, (227, 227), align_corners=True)")),
         ("nearest pixel", resize("tf.image.resize_images(x, (227, 227), method=1)")),
         ("bicubic", resize("tensorflow.image.resize(x, (227, 227), method='bicubic')")),
-        ("means of areas", resize("tf.image.resize_images(x, (227, 227), method=3)")),
         ("lies on its side", resize(f"tf.transpose({BILINEAR}, (0, 2, 1, 3))")),
         ("BGR", resize(f"{BILINEAR}[..., ::-1]")),
         ("turn left becomes turn right", resize(f"tf.image.flip_left_right({BILINEAR})")),
@@ -126,14 +125,13 @@ WRONG = {  # what the message says, and the answer
         ("resizing fails. Any number", resize(f"tf.reshape({BILINEAR}, (2, 227, 227, 3))")),
         ("holds uint8", resize(x=X.replace("float32", "uint8"))),
         ("has no shape", resize(x="x = tf.placeholder(tf.float32)")),
-        ("0 placeholders", resize("tf.zeros((2, 227, 227, 3))")),
         ("`x` is not defined", resize("tf.image.resize_images(y, (227, 227))", f"y{X[1:]}")),
         ("line 36: '\\(' was never closed", "x = tf.placeholder((\nresized = x"),
     ],
     "freeze": [
         ("gradients for 14 of", f"fc7 = {NETWORK}\ntf.stop_gradient(fc7)"),
-        ("does not hold: yours takes its place", "fc7 = tf.stop_gradient(AlexNet(resized, backbone))"),
-        ("given the 32x32 images", f"fc7 = tf.stop_gradient({NETWORK})".replace("resized", "images")),
+        ("yours takes its place", "fc7 = tf.stop_gradient(AlexNet(resized, backbone))"),
+        ("not given the resized", "fc7 = AlexNet(images, backbone, feature_extract=True)"),
         ("other pictures than", f"fc7 = tf.stop_gradient({NETWORK})".replace("ed,", "ed / 255,")),
         ("another one each time", f"fc7 = tf.nn.dropout(tf.stop_gradient({NETWORK}), rate=0.5)"),
         ("before it is rectified", f"fc7 = tf.stop_gradient({NETWORK}.op.inputs[0])"),
@@ -145,21 +143,19 @@ WRONG = {  # what the message says, and the answer
         ("logits themselves", fc8(probs="logits")),
         ("do not see the bias", fc8(logits="tf.matmul(features, W)")),
         ("rectified logits", fc8(logits="tf.nn.relu(tf.matmul(features, W) + b)")),
-        ("over the images", fc8(probs="tf.nn.softmax(logits, axis=0)")),
         ("reads fc7 from the network", fc8(logits="tf.matmul(fc7, W) + b")),
         ("each time", "features = tf.nn.dropout(features, rate=0.5)\n" + fc8()),
         ("W has shape .4096, 1000", fc8().replace("classes", "1000")),
         ("b has shape .1, 43", fc8(b="tf.Variable(tf.zeros((1, 43)))")),
-        ("have to be trainable variables", fc8(W="tf.truncated_normal((4096, classes), stddev=1e-2)")),
-        ("have to be trainable variables", fc8(b="tf.Variable(tf.zeros(classes), trainable=False)")),
+        ("trainable variables", fc8(W="tf.truncated_normal((4096, classes), stddev=1e-2)")),
+        ("trainable variables", fc8(b="tf.Variable(tf.zeros(classes), trainable=False)")),
         ("sure, and wrong: a loss of", fc8(W="tf.Variable(tf.random_normal((4096, classes)))")),
         ("`logits` is not defined", fc8(
             logits=None, probs="tf.nn.softmax(tf.matmul(features, W) + b)", loss="probs[0, 0]")),
         (r"1 times the sum .* the learning rate does", loss(f"tf.reduce_sum({SPARSE})")),
         ("-1 times the mean .* less probable", loss(f"-tf.reduce_mean({SPARSE})")),
         ("0.02326 times the mean", loss(f"-tf.reduce_mean({ONE_HOT} * tf.nn.log_softmax(logits))")),
-        ("0.007813 times the sum", loss(f"tf.reduce_sum({SPARSE}) / 128")),
-        ("has shape .7,.", loss(SPARSE)),
+        ("has shape .200,.", loss(SPARSE)),
         ("one image of the batch", loss(f"tf.reduce_max({SPARSE})")),
         ("shifted by one", loss("tf.losses.softmax_cross_entropy("
                                 "tf.one_hot(labels - 1, classes), logits)")),
@@ -170,7 +166,7 @@ WRONG = {  # what the message says, and the answer
         ("a probability, not its", loss(f"-tf.reduce_mean(tf.reduce_sum({ONE_HOT} * probs, 1))")),
         ("the loss is inf", loss(
             f"-tf.reduce_mean(tf.log(tf.reduce_sum({ONE_HOT} * probs, 1)))")),
-        ("loss is 17.39 for 103.9", loss(
+        ("loss is 18.17 for 182", loss(
             f"-tf.reduce_mean(tf.log(tf.reduce_sum({ONE_HOT} * probs, 1) + 1e-8))")),
         ("a penalty on weights", loss(f"tf.reduce_mean({SPARSE}) + 0.01 * tf.nn.l2_loss(W)")),
         ("for a batch whose mean", loss(f"tf.losses.hinge_loss({ONE_HOT}, logits)")),
@@ -199,10 +195,9 @@ WRONG = {  # what the message says, and the answer
         ("wrong axis", *share("tf.equal(tf.argmax(logits, 0), labels)")),
         ("least probable", *share("tf.equal(tf.argmin(logits, 1), labels)")),
         ("several most probable", *share("tf.nn.in_top_k(logits, labels, 2)")),
-        ("several most probable", *share("tf.nn.in_top_k(logits, labels, 3)")),
         ("shifted by one", *share("tf.equal(tf.argmax(logits, 1) + 1, labels)")),
         ("how sure", *share(f"tf.reduce_sum({ONE_HOT} * probs, 1)")),
-        ("whole number", *[text and text.replace("float32", "int32") for text in share(
+        ("0 or 1, as if", *[text and text.replace("float32", "int32") for text in share(
             "tf.equal(tf.argmax(logits, 1), labels)")]),
         ("has shape", "accuracy = tf.equal(tf.argmax(logits, 1), labels)", None, None),
         ("is a tuple", "accuracy = tf.metrics.accuracy(labels, tf.argmax(logits, 1))", None, None),
@@ -215,11 +210,9 @@ WRONG = {  # what the message says, and the answer
         ("a sum", *evaluate(weight="1")),
         ("other images than `indices`", *evaluate("batches(np.arange(len(indices)), 100)")),
         ("order of `indices`", *evaluate("batches(np.sort(indices), batch_size)")),
-        ("more images at once", *evaluate("[indices]")),
-        ("each batch has to add", *evaluate(more="probs = probs[-1:]")),
+        ("More images are fed at once", *evaluate("[indices]")),
         ("changes the head", *evaluate(more="sess.run(graph.train_op, feed(batch))")),
         ("images that it was trained on", *judged("data.training")),
-        ("images that it was trained on", *judged("np.arange(len(data.labels))")),
         ("order of `data.validation`", *judged("np.sort(data.validation)")),
         ("each of them once", *judged("data.validation[:20]")),
         ("not judged anew after each epoch", *judged("data.validation", "if epoch == 1: ")),
@@ -229,13 +222,11 @@ WRONG = {  # what the message says, and the answer
     "caching": [
         ("do not lose the mean", caching("images[batch].astype(np.float32)")),
         ("are scaled", caching("preprocess(images[batch]) / 255")),
-        ("channel by channel", caching("images[batch] - images[batch].mean((1, 2), keepdims=True)")),
-        ("frozen network then runs",
+        ("channel by channel", caching("images[batch] - images[0].mean((0, 1))")),
+        ("frozen network runs",
          "return lambda i: {graph.images: preprocess(images[i]), graph.labels: labels[i]}"),
         ("2200 images went through", keyed("tuple(sorted(i))")),
-        ("2199 images went through", keyed("len(i)")),
         ("in one run", caching(batches="[np.arange(len(images))]")),
-        ("second data set the features of the first", on_disk("len(images)")),
         ("second data set the features of the first", on_disk("md5(images[0]).hexdigest()")),
         ("other weights the features of the first", on_disk("md5(images).hexdigest()")),
         ("76 of 1100 images never", caching(batches="np.split(np.arange(1024), 8)",
@@ -245,61 +236,63 @@ WRONG = {  # what the message says, and the answer
         ("has to return a function", "pass"),
     ],
 }
-RIGHT = {  # answers; a remark may stand before one
+RIGHT = {  # what a remark says, and the answer
     "resize": [
-        resize("tf.image.resize_bilinear(x, [227, 227])"),
-        resize("tf.map_fn(lambda image: tf.image.resize(image, (227, 227)), x)"),
+        ("", resize("tf.image.resize_bilinear(x, [227, 227])")),
+        ("", resize("tf.map_fn(lambda image: tf.image.resize(image, (227, 227)), x)")),
         ("would find wrong input", resize(x=X.replace("32, 32", "None, None"))),
     ],
     "freeze": [
-        f"fc7 = {NETWORK}\nfc7 = tf.stop_gradient(fc7, name='frozen')",
-        f"with tf.name_scope('a'):\n    fc7 = tf.stop_gradient({NETWORK})",
+        ("", f"fc7 = {NETWORK}\nfc7 = tf.stop_gradient(fc7, name='frozen')"),
+        ("", f"with tf.name_scope('a'):\n    fc7 = tf.stop_gradient({NETWORK})"),
     ],
     "fc8": [
         ("equal first weights do", fc8(W="tf.Variable(tf.zeros((4096, classes)))")),
         ("written for 43 classes", fc8().replace("classes", "43")),
-        fc8(W="tf.get_variable('W', (4096, classes))", loss="tf.losses."
-            "sparse_softmax_cross_entropy(labels, logits)"),
-        fc8(loss=f"-tf.reduce_mean(tf.reduce_sum({ONE_HOT} * tf.nn.log_softmax(logits), 1))",
-            probs="tf.exp(tf.nn.log_softmax(logits))"),
-        loss(f"tf.reduce_mean(tf.reduce_logsumexp(logits, 1) - tf.reduce_sum(logits * {ONE_HOT}, 1))"),
-        "layer = tf.keras.layers.Dense(classes)\nlayer.build((None, 4096))\n"
-        + fc8(W="layer.kernel.value", b="layer.bias.value"),
+        ("", fc8(W="tf.get_variable('W', (4096, classes))",
+                 loss="tf.losses.sparse_softmax_cross_entropy(labels, logits)")),
+        ("", fc8(probs="tf.exp(tf.nn.log_softmax(logits))",
+                 loss=f"-tf.reduce_mean(tf.reduce_sum({ONE_HOT} * tf.nn.log_softmax(logits), 1))")),
+        ("", loss("tf.reduce_mean(tf.reduce_logsumexp(logits, 1) "
+                  f"- tf.reduce_sum(logits * {ONE_HOT}, 1))")),
+        ("", "layer = tf.keras.layers.Dense(classes)\nlayer.build((None, 4096))\n"
+             + fc8(W="layer.kernel.value", b="layer.bias.value")),
     ],
     "optimiser": [
-        optimiser(of="loss"),  # nothing flows into what is frozen
-        optimiser("Momentum", "learning_rate, 0.9"),
-        optimiser("RMSProp"),
-        """
+        ("", optimiser(of="loss")),  # nothing flows into what is frozen
+        ("", optimiser("Momentum", "learning_rate, 0.9")),
+        ("", optimiser("RMSProp")),
+        ("", """
 adam = tf.train.AdamOptimizer(learning_rate)
-train_op = [adam.apply_gradients(zip(tf.gradients(loss, [W, b]), [W, b]))]""",
-        "step = tf.train.create_global_step()\n" + optimiser(
+train_op = [adam.apply_gradients(zip(tf.gradients(loss, [W, b]), [W, b]))]"""),
+        ("", "step = tf.train.create_global_step()\n" + optimiser(
             rate="tf.train.exponential_decay(learning_rate, step, 1000, 0.96)",
-            of="loss, step, [W, b]"),
+            of="loss, step, [W, b]")),
     ],
     "accuracy": [
-        share("tf.nn.in_top_k(logits, labels, 1)"),
-        share("tf.equal(tf.argmax(probs, -1, output_type=tf.int32), tf.cast(labels, tf.int32))"),
-        (None, """
+        ("", *share("tf.nn.in_top_k(logits, labels, 1)")),
+        ("", *share("tf.equal(tf.argmax(probs, -1, output_type=tf.int32), "
+                    "tf.cast(labels, tf.int32))")),
+        ("", None, """
 for batch in np.array_split(indices, -(-len(indices) // batch_size)):
     share = len(batch) / len(indices)
     loss += sess.run(graph.loss, feed(batch)) * share
     accuracy += sess.run(graph.accuracy, feed(list(batch))) * share
     probs += [sess.run(graph.probs, feed(batch))]""", None),
-        judged("data.validation", after="print(evaluate(sess, graph, feed, data.training, 64))"),
+        ("", *judged("data.validation", after="evaluate(sess, graph, feed, data.training, 64)")),
     ],
     "caching": [
-        caching(),
-        caching("images[batch] - images[batch].mean((1, 2, 3), keepdims=True)"),
-        on_disk("md5(images).hexdigest() + md5(backbone['fc7'][0]).hexdigest()"),
-        """
+        ("", caching()),
+        ("", caching("images[batch] - images[batch].mean((1, 2, 3), keepdims=True)")),
+        ("", on_disk("md5(images).hexdigest() + md5(backbone['fc7'][0]).hexdigest()")),
+        ("", """
 known = {}
 def feed(i):
     new = [k for k in i if k not in known]
     for part in np.array_split(new, -(-len(new) // 128)) if new else []:
         known.update(zip(part, graph.fc7.eval({graph.images: preprocess(images[part])}, sess)))
     return {graph.fc7: [known[k] for k in i], graph.labels: labels[i]}
-return feed""",
+return feed"""),
     ],
 }
 
@@ -318,10 +311,9 @@ def test_wrong_answer_is_caught(name, case):
 
 @pytest.mark.parametrize("name, case", cases(RIGHT))
 def test_right_answer_passes(name, case):
-    places = exercises.EXERCISES[name][1]
-    *remark, case = [case] if isinstance(case, str) or len(case) == places > 1 else case
-    found = judge.run(name, answer(name, *([case] if places == 1 else case)))
-    assert re.search(remark[0], found) if remark else found == ""
+    remark, *texts = case
+    found = judge.run(name, answer(name, *texts))
+    assert remark in found and bool(remark) == bool(found)
 
 
 @pytest.mark.parametrize("name", exercises.EXERCISES)
@@ -342,34 +334,27 @@ def test_others_are_not_looked_at(name):
 @pytest.mark.parametrize("change, word, message", [
     (lambda text: text, "pass", "^$"),
     (lambda text: f"\ufeff{text}".replace("\n", "\r\n"), "pass", "^$"),
-    (lambda text: re.sub(r"fc7 = tf.*", "...", text), "empty", "to be written: .* They define fc7"),
-    (lambda text: re.sub(r"fc7 = tf.*", "# later", text), "empty", "or nothing, in line 47"),
+    (lambda text: re.sub("fc7 = tf.*", "...", text), "empty", "to be written: .* They define fc7"),
+    (lambda text: re.sub("fc7 = tf.*", "# later", text), "empty", "or nothing, in line 47"),
     (lambda text: text.replace("# End of fc8", ""), "broken", "has 0 places from `# Exercise fc8`"),
     (lambda text: text.replace("# Exercise accuracy, 2", "#"), "broken", "has 2 places .* not 3"),
-    (lambda text: text.replace("SETTINGS = (", "SETTINGS = (("), "broken",
-     "outside the marks.*cannot read train_feature_extraction.py, line 25"),
+    (lambda text: text.replace("S = (", "S = ((", 1), "broken", "outside the marks.*, line 25"),
     (lambda text: text.replace("resized = tf", "small = tf"), "broken",
      "outside the marks.*name 'resized' is not defined"),
     (lambda text: text.replace("(227, 227)", "(227, 227), method=1"), "broken",
      "outside the marks.*given other pictures"),
+    (lambda text: "# gr\udcfcn", "broken", "cannot be read as UTF-8 text: .*utf-8"),
+    (None, "absent", "cannot be read as .*No such file"),
 ])
 def test_what_stands_outside_the_lines(tmp_path, change, word, message):
     path = tmp_path / TRAINING
-    path.write_text(change(SOURCES["freeze"]), encoding="utf-8", newline="")
+    if change:
+        path.write_bytes(change(SOURCES["freeze"]).encode(errors="surrogateescape"))
     try:
         found = "pass", judge.judge("freeze", path)
     except exercises.Wrong as wrong:
         found = wrong.word, str(wrong)
     assert found[0] == word and re.search(message, found[1]), found
-
-
-def test_unreadable_scripts_get_a_sentence(tmp_path):
-    path = tmp_path / TRAINING
-    with pytest.raises(exercises.Wrong, match="cannot be read: No such file"):
-        judge.judge("fc8", path)
-    path.write_bytes("# gr\xfcn".encode("latin1"))
-    with pytest.raises(exercises.Wrong, match="is not UTF-8 text"):
-        judge.judge("fc8", path)
 
 
 def test_a_check_is_confined(tmp_path):

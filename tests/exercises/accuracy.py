@@ -37,15 +37,17 @@ BATCH = {  # "It is ...", of scores s (N, 43), labels y (N,) and their rank r am
     "the share of images whose label is the least probable": lambda s, y, r: (r == 42).mean(),
     "taken on the wrong axis: the most probable image of each class, not class of each image":
         lambda s, y, r: [np.mean(t.argmax(0) == y) for t in (s, softmax(s, 1)) if len(y) == 43],
-    "a whole number: cut off, or not compared image by image": lambda s, y, r: [0, 1],
+    "0 or 1, as if it were cut off, or not compared image by image": lambda s, y, r: [0, 1],
     "how sure the head is of the label, not how often it is right":
         lambda s, y, r: softmax(s, 1)[np.arange(len(y)), y].mean(),
     "of labels shifted by one": lambda s, y, r: [np.mean(s.argmax(1) == y + i) for i in (1, -1)],
     "of all pairs of an image and a class, most of which are right for any head":
         lambda s, y, r: np.mean(1 - 2 / CLASSES * (r > 0)),
 }
-TRAINED = "After an epoch the head is judged on images that it was trained on: that tells how well " \
-    "it remembers, not whether it knows signs that it has never seen."
+ALL = "More images are fed at once than the batch size: with --no-cache, or of many images, they " \
+    "do not fit into the memory."
+TRAINED = "After an epoch the head is judged on images that it was trained on: that tells how " \
+    "well it remembers, not whether it knows signs that it has never seen."
 OLD = "The head is not judged anew after each epoch, so the best epoch may go by unseen."
 ORDER = "{} not in the order of `{}`: the confusion matrix would pair answers with wrong labels."
 
@@ -75,7 +77,7 @@ def check_batch(graph, sess):
     expect(isinstance(graph.accuracy, tf.Tensor),
            f"`accuracy` is a {type(graph.accuracy).__name__}, not a tensor: one number for a "
            "batch is wanted. (tf.metrics gives two, which count on from batch to batch.)")
-    for count in CLASSES, 30, 7:
+    for count in CLASSES, 300, 7:
         sample = scores, y, rank = make_answers(np.arange(count) % 10 < 3)
         found = sess.run(graph.accuracy, make_feed(graph, scores, y)(slice(None)))
         share, fault = (rank == 0).mean(), find_fault([found], BATCH, sample)
@@ -95,8 +97,7 @@ def check_evaluate(script, graph, sess):
     serve, head = make_feed(graph, scores, y), sess.run([graph.W, graph.b])
 
     def feed(indices):
-        expect(len(indices) <= size, "evaluate() feeds more images at once than batch_size: with "
-               "--no-cache, or of many images, too many for the memory.")
+        expect(len(indices) <= size, ALL)
         return serve(indices)
 
     result = script.evaluate(sess, graph, feed, indices, size)
@@ -121,9 +122,9 @@ def check_evaluate(script, graph, sess):
             f"{np.mean(found):.4f} where {own.mean():.4f} is right": [found],
         }
         fault = next(fault for fault, values in faults.items()
-                     if any(close(found, value, 1e-4) for value in values))
-        expect(not fault, f"evaluate()'s {name} is {fault}. Each of the images in `indices`, and no "
-               "other, has to count once, whichever batch it is in.")
+                     if any(close(found, value, 1e-4 if fault else 1e-3) for value in values))
+        expect(not fault, f"evaluate()'s {name} is {fault}. Each of the images in `indices`, and "
+               "no other, has to count once, whichever batch it is in.")
     expect(np.shape(result.probs) == (count, CLASSES), "evaluate()'s probs have shape "
            f"{np.shape(result.probs)}, not {(count, CLASSES)}: each batch has to add its own.")
     expect(close(result.probs, softmax(scores[indices], 1)),
@@ -132,17 +133,23 @@ def check_evaluate(script, graph, sess):
 
 def check_epochs(script, graph, sess):
     """After each epoch, `result` has to be what the head then says of the validation images."""
-    own, training = np.arange(1, 86, 2)[::-1][:37], np.arange(0, 86, 2)
-    data = SimpleNamespace(images=np.zeros((86, 32, 32, 3), np.uint8), labels=LABELS, tracks=None,
+    features, labels = np.tile(make_features(), (8, 1)), np.tile(LABELS, 8)
+    everything = np.arange(len(labels))
+    own, training = everything[:99:-2], everything[::2]
+    data = SimpleNamespace(images=np.zeros((688, 32, 32, 3), np.uint8), labels=labels, tracks=None,
                            test=None, training=training, validation=own, names=list("x" * 43))
     args, rng = parse_settings("", script.SETTINGS), np.random.default_rng(0)
     args.batch_size = 8
 
+    def serve(indices):
+        return {graph.features: features[indices], graph.labels: labels[indices]}
+
     def feed(indices):
-        return {graph.features: make_features()[indices], graph.labels: LABELS[indices]}
+        expect(len(indices) < len(own), ALL)
+        return serve(indices)
 
     def ask(indices):
-        return sess.run([graph.probs, graph.accuracy, graph.loss], feed(indices))
+        return sess.run([graph.probs, graph.accuracy, graph.loss], serve(indices))
 
     def same(a, b):  # in any order
         return close(np.sort(a, 0), np.sort(b, 0))
@@ -153,14 +160,14 @@ def check_epochs(script, graph, sess):
         found, (probs, *numbers) = result.probs, ask(own)
         if not close(found, probs):
             expect(not any(same(found, ask(indices)[0]) for indices in
-                           (training, np.arange(86), np.r_[training, own])), TRAINED)
+                           (training, everything, np.r_[training, own])), TRAINED)
             expect(not close(found, last), OLD)
             expect(not same(found, probs), ORDER.format("The validation images are judged",
                                                         "data.validation"))
             raise Wrong(f"After an epoch the head is judged on other images than the {len(own)} of "
                         "data.validation, each of them once: a few make a chance result.")
-        expect(close([result.accuracy, result.loss], numbers), "`result` has other numbers than "
-               "evaluate() finds for the validation images.")
+        expect(close([result.accuracy, result.loss], numbers, 0.01), "`result` has other numbers "
+               "than evaluate() finds for the validation images.")
         last = probs
 
 

@@ -29,9 +29,9 @@ def distances(seen, pixels):
     return cKDTree(pixels.reshape(-1, 108)).query(seen.reshape(-1, 108))
 
 
-def check_data(script, images, seed, again, rng):
+def check_data(script, images, labels, seed, again):
     """Two epochs, with other batches in each; again: what is new since the check before."""
-    weights, labels = make_weights(seed), rng.integers(0, CLASSES, COUNT)
+    weights, rng = make_weights(seed), np.random.default_rng(5)
     graph, sess = build(script, weights=weights)
     run, pixels, seen = sess.run, sess.graph.get_tensor_by_name("pixels:0"), []
 
@@ -56,9 +56,9 @@ def check_data(script, images, seed, again, rng):
             fed = feed(order)
             expect(isinstance(fed, dict), "The function that make_feed() returns gives a "
                    f"{type(fed).__name__}, not a feed_dict for the images of a batch.")
-            expect(graph.features in fed or graph.fc7 in fed, "The images themselves are fed for a "
-                   "batch. The frozen network then runs in every epoch, and always gives the same: "
-                   "that is the time to save.")
+            expect(graph.features in fed or graph.fc7 in fed, "No features are fed for a batch, "
+                   "so the frozen network runs in every epoch, and always gives the same: that is "
+                   "the time to save.")
             features = fed[graph.features if graph.features in fed else graph.fc7]
             expect(np.shape(features) == (len(order), 4096), f"For {len(order)} images features of "
                    f"shape {np.shape(features)} are fed; fc7 of them has {(len(order), 4096)}.")
@@ -91,10 +91,10 @@ def check_data(script, images, seed, again, rng):
 def check(script):
     rng = np.random.default_rng(4)
     first = rng.integers(0, 256, (COUNT, 32, 32, 3)).astype(np.uint8)
-    second = first.copy()
+    second, labels = first.copy(), rng.integers(0, CLASSES, COUNT)
     second[1:-1] = rng.permutation(first[1:-1])  # the same sum, first and last image
     for images, seed, again in ((first, 0, ""), (second, 0, "a second data set"),
                                 (second, 1, "other weights")):
         with tf.Graph().as_default():
-            check_data(script, images, seed, again, rng)
+            check_data(script, images, labels, seed, again)
     return ""

@@ -8,7 +8,7 @@ LINES = ["fc7 = tf.stop_gradient(AlexNet(resized, backbone, feature_extract=True
 HINTS = {
     "KeyError: .fc8": "AlexNet is asked for its last layer, fc8, which `backbone` does not hold: "
                       "yours takes its place. AlexNet's docstring says how to stop before it.",
-    "AlexNet takes": "The network is given the 32x32 images, not the resized ones.",
+    "AlexNet takes": "AlexNet is not given the resized images.",
 }
 FAULTS = {
     "It is fc7 before it is rectified.": lambda layers: layers["raw"],

@@ -24,7 +24,7 @@ def make_weights(seed=0, names=BACKBONE):
 
 def AlexNet(features, weights, feature_extract=False):
     """In AlexNet's place, with the same names of tensors and errors; a thousand times as fast."""
-    if features.shape[1:].as_list() != [227, 227, 3]:
+    if not features.shape.is_compatible_with((None, 227, 227, 3)):
         raise ValueError(f"AlexNet takes (N, 227, 227, 3), not {features.shape}")
     layer = tf.reshape(features[:, ::45, ::45], (-1, 108), name="pixels") / 100
     for name in BACKBONE if feature_extract else (*BACKBONE, "fc8"):

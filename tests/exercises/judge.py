@@ -26,19 +26,9 @@ from exercises import EXERCISES, Wrong, expect, find_places, first_reason, repla
 MODULES = {name: importlib.import_module(f"exercises.{name}") for name in EXERCISES}
 FORBIDDEN = ("socket.", "subprocess.", "os.system", "os.exec", "os.fork", "os.posix_spawn",
              "os.spawn", "os.kill", "os.startfile", "pty.")
+OPEN_TO_WRITE = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 WRITING = ("os.chmod", "os.chown", "os.link", "os.mkdir", "os.remove", "os.rename", "os.rmdir",
            "os.symlink", "os.truncate", "os.utime", "shutil.rmtree")
-
-
-def read(path):
-    """The text of a script; some editors put a byte order mark before it."""
-    try:
-        with open(path, "rb") as file:
-            return file.read(1_000_000).decode("utf-8-sig").replace("\r\n", "\n")
-    except OSError as error:
-        raise Wrong(f"{path} cannot be read: {error.strerror}.", "absent") from error
-    except UnicodeDecodeError as error:
-        raise Wrong(f"{path.name} is not UTF-8 text: save it in that encoding.", "broken") from error
 
 
 def explain(error, exercise, path, numbers):
@@ -58,7 +48,8 @@ def explain(error, exercise, path, numbers):
         if error.name in exercise.NAMES:
             return Wrong(f"`{error.name}` is not defined by your lines; those behind them use it.")
         hint = "(Beside your lines for this exercise stand the lab's own for the others.)"
-    return Wrong(f"{hint} Your lines do not run: {kind} at {place}. Python says: {reason}.", "error")
+    return Wrong(f"{hint} Your lines do not run: {kind} at {place}. Python says: {reason}.",
+                 "error")
 
 
 def run(name, source, own=True):
@@ -91,7 +82,11 @@ def run(name, source, own=True):
 
 def judge(name, path):
     """As `run`, for the script `path`; tells faults outside the marks from those inside."""
-    source = read(path)
+    try:
+        source = path.read_text("utf-8-sig")  # some editors put a byte order mark before it
+    except (OSError, UnicodeDecodeError) as error:
+        raise Wrong(f"{path} cannot be read as UTF-8 text: {error}.",
+                    "broken" if path.is_file() else "absent") from error
     for other, text, first, _ in find_places(source, path.name):
         written = re.search(r"^\s*[^\s#]", text, re.MULTILINE) and not EMPTY.search(text)
         expect(written or other != name, "Your lines are still to be written: there is `...`, or "
@@ -114,8 +109,8 @@ def confine(folder):
 
     def look(event, arguments):
         wrong = event.startswith(FORBIDDEN)
-        if event in WRITING or event == "open" and arguments[2] & (os.O_WRONLY | os.O_RDWR):
-            names = arguments[:2] if event in ("os.rename", "os.link", "os.symlink") else arguments[:1]
+        if event in WRITING or event == "open" and arguments[2] & OPEN_TO_WRITE:
+            names = arguments[:1 + (event in ("os.rename", "os.link", "os.symlink"))]
             wrong = not all(isinstance(name, int) or (os.path.realpath(os.fsdecode(name)) + os.sep)
                             .startswith(folder) for name in names)
         if wrong:

@@ -17,7 +17,7 @@ resized = tf.image.resize_images(x, (227, 227))  # (N, 227, 227, 3)
 FED = "what is fed is of any number of pictures, 32 high, 32 wide, in 3 colours"
 ANY = "Any number of pictures has to pass: one of your own, or a last, smaller batch."
 HINTS = {
-    "contains no shape|must have either 3 or 4|must be 4|rank": f"The placeholder has no shape; {FED}.",
+    "contains no shape|must have either 3 or 4|rank": f"The placeholder has no shape; {FED}.",
     "Cannot feed value of shape": f"The placeholder's shape does not fit: {FED}.",
     "must feed a value": "AlexNet's input does not hang on `x` alone.",
 }
@@ -91,7 +91,7 @@ def explain(found, right, kernels, images, enlarge):
         return Wrong(f"{fault}.")
     scale, shift = np.polyfit(right.ravel()[::7], found.ravel()[::7], 1)
     if close(found, scale * right + shift):
-        return Wrong(f"The values are changed, times {scale:.4g} plus {shift:.4g}. Only the size "
+        return Wrong(f"The values are changed, times {scale:.4g} plus {shift:.3f}. Only the size "
                      "may change here: AlexNet was trained on this scale.")
     if not found[:, :20].any():
         return Wrong("The sign is framed by zeros, not enlarged.")
@@ -110,8 +110,8 @@ def check(script):
     placeholders = [op.outputs[0] for op in ops if op.type.startswith("Placeholder")]
     expect(len(placeholders) == 1, f"AlexNet's input depends on {len(placeholders)} placeholders; "
            "it needs the one that the pictures are fed to, else it does not see them.")
-    expect(not any("PyFunc" in op.type for op in ops), "A function of Python's, which the graph "
-           "calls, resizes the pictures: it cannot be saved with the graph, and no gradient passes.")
+    expect(not any("PyFunc" in op.type for op in ops), "A function of Python's resizes the "
+           "pictures: it cannot be saved with the graph, and no gradient passes.")
     (x,) = placeholders
     remark, images, x32 = check_placeholder(x), make_images(3), tf.cast(x, tf.float32)
     bilinear = tf.image.resize_images(x32, (227, 227))
@@ -123,8 +123,8 @@ def check(script):
         except tf.errors.OpError as error:
             raise Wrong(f"With three pictures, or with one, the resizing fails. {ANY} TensorFlow "
                         f"says: {first_reason(error)}.") from error
-        expect(found.shape == (3, 227, 227, 3), f"Three pictures come out as {found.shape}. AlexNet "
-               "was trained on (227, 227, 3); some other sizes run too, and are wrong in silence.")
+        expect(found.shape == (3, 227, 227, 3), f"Three pictures come out as {found.shape}. "
+               "AlexNet was trained on (227, 227, 3); some others run too, and are wrong in silence.")
         if not close(found, right):
             raise explain(found, right, kernels, images, lambda p: sess.run(bilinear, {x: p}))
     with tf.Graph().as_default():
