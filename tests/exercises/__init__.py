@@ -1,7 +1,7 @@
 """The exercises: where they stand in the scripts, and the lines of their answers.
 
 Each module here that bears the name of one has:
-    NAMES: what its lines define for those behind them
+    NAMES: what its lines define for those after them
     LINES: the lab's own lines, as they stand between the marks
     HINTS: {regular expression: sentence}, for errors whose own words do not help
     check(script): looks at the script, a module; raises Wrong, or returns a remark, perhaps ""

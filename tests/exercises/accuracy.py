@@ -23,10 +23,10 @@ for batch in batches(indices, batch_size):
 result = evaluate(sess, graph, feed, data.validation, args.batch_size)
 """]
 HINTS = {
-    "[Uu]ninitialized|does not exist": "Metrics of TensorFlow's count on from batch to batch, in "
-        "variables that nobody initializes here: this is to be one batch's.",
-    "NoneType.*(labels|images)": "There need be no test data, and an epoch is not chosen by it: "
-                                 "none would be left to judge the choice.",
+    "[Uu]ninitialized|does not exist": "TensorFlow's metrics count on from batch to batch, in "
+        "variables that nothing initializes here; this is the accuracy of one batch.",
+    "NoneType.*(labels|images)": "There may be no test data, and it must not choose the epoch: "
+                                 "nothing would be left to judge the choice.",
 }
 BATCH = {  # "It is ...", of scores s (N, 43), labels y (N,) and their rank r among the scores (N,)
     "the share of wrong answers": lambda s, y, r: (r > 0).mean(),
@@ -44,8 +44,8 @@ BATCH = {  # "It is ...", of scores s (N, 43), labels y (N,) and their rank r am
     "of all pairs of an image and a class, most of which are right for any head":
         lambda s, y, r: np.mean(1 - 2 / CLASSES * (r > 0)),
 }
-ALL = "More images are fed at once than the batch size: with --no-cache, or of many images, they " \
-    "do not fit into the memory."
+ALL = "More images are fed at once than the batch size: with --no-cache, they may not fit into " \
+    "memory."
 TRAINED = "After an epoch the head is judged on images that it was trained on: that tells how " \
     "well it remembers, not whether it knows signs that it has never seen."
 OLD = "The head is not judged anew after each epoch, so the best epoch may go by unseen."

@@ -49,8 +49,8 @@ def check_data(script, images, labels, seed, again):
     sess.run, wrong, args = record, 0, parse_settings("", script.SETTINGS)
     args.weights = f"{seed}.npy"
     feed = script.make_feed(args, sess, graph, weights, images, labels)
-    expect(callable(feed), "make_feed() has to return a function, from the images' numbers to "
-           "what is fed for them; the training calls it for each batch.")
+    expect(callable(feed), "make_feed() has to return a function, from the images' indices to "
+           "a feed_dict; the training calls it for each batch.")
     for sizes in (128, 1024, 1025), (300, 301, 900):
         for order in np.split(rng.permutation(COUNT), sizes):
             fed = feed(order)
@@ -79,11 +79,11 @@ def check_data(script, images, labels, seed, again):
                f"them{fault}. The head would learn on features that it never meets again.")
     missing = COUNT - len(np.unique(which))
     expect(not missing, f"{missing} of {COUNT} images never went through the network"
-           f"{again and f', for {again}'}: what is served for them is of others.")
+           f"{again and f', for {again}'}: their features are those of others.")
     expect(len(which) < 1.05 * COUNT, f"{len(which)} images went through the network for two "
            f"epochs of {COUNT}, whose batches are drawn anew. Once for each image is enough.")
     expect(most < COUNT, "All images go through the network in one run. Its layers need about 5 MB "
-           "for each: for a whole data set more than the memory.")
+           "for each, too much for a whole data set.")
     expect(not wrong, "The features that are fed are not fc7 of the batch's images: they are in "
            "another order, or of another layer, and the head learns wrong pairs.")
 

@@ -19,8 +19,8 @@ loss = tf.reduce_mean(losses)
 """]
 VARIABLES = "W and b have to be trainable variables: only these keep a value from step to step, " \
     "and are what an optimiser changes."
-GRADIENT = "No gradient comes from the loss to W and b: a rounding, an argmax, a stop_gradient " \
-    "lets none through, and what is no tensor has none."
+GRADIENT = "No gradient reaches W and b from the loss: rounding, argmax and stop_gradient let " \
+    "none through, and what is not a tensor has none."
 HINTS = {
     "Trying to update a Tensor|(ndarray|Tensor)' object has no attribute": VARIABLES,
     "No gradients provided": GRADIENT,
@@ -55,26 +55,26 @@ PROBS = {  # "probs ...", of logits z (N, 43) with and without the bias
     "are logarithms of probabilities": lambda z, _: log_softmax(z, 1),
     "come from sigmoid: each class stands alone, they do not add up to 1": lambda z, _: expit(z),
     "come from softmax over the images, not over the classes": lambda z, _: softmax(z, 0),
-    "come from rectified logits, which cannot speak against a class":
+    "come from rectified logits: none can speak against a class":
         lambda z, _: softmax(np.maximum(z, 0), 1),
 }
-LOSSES = {  # "The loss is ...", of logits z (N, 43) and labels y (N,)
-    "that of labels shifted by one: the head learns the names of other signs": lambda z, y: [
+LOSSES = {  # "The loss ...", of logits z (N, 43) and labels y (N,)
+    "is that of labels shifted by one: the head learns the names of other signs": lambda z, y: [
         ce(z, y, 1).mean(), ce(z, y, -1).mean(),
         (ce(z, y, 1) * (y < 42)).mean(), (ce(z, y, -1) * (y > 0)).mean()],
-    "without one class, which the labels, as one-hot vectors, lack":
+    "leaves one class out, which the labels, as one-hot vectors, lack":
         lambda z, y: [(ce(z, y) * (y < 42)).mean(), (ce(z, y) * (y > 0)).mean()],
-    "of softmax applied twice: it never comes near 0, and its gradients are faint":
+    "takes softmax twice: it never comes near 0, and its gradients are faint":
         lambda z, y: ce(softmax(z, 1), y).mean(),
-    "of sigmoid, which takes each class by itself; the signs' classes exclude each other":
+    "takes sigmoid, so each class by itself; the signs' classes exclude each other":
         lambda z, y: [sigmoid_ce(z, y).mean(), sigmoid_ce(z, y).sum(1).mean()],
-    "a squared error of probabilities: for a sure and wrong answer its gradient vanishes":
+    "is a squared error of probabilities: for a sure and wrong answer its gradient vanishes":
         lambda z, y: [(error(z, y)**2).mean(), (error(z, y)**2).sum(1).mean()],
-    "a probability, not its logarithm: for a sure and wrong answer its gradient vanishes":
+    "is a probability, not its logarithm: for a sure and wrong answer its gradient vanishes":
         lambda z, y: [-np.exp(-ce(z, y)).mean(), 1 - np.exp(-ce(z, y)).mean()],
-    "that of one image of the batch: the others teach nothing":
+    "is that of one image of the batch: the others teach nothing":
         lambda z, y: [ce(z, y).max(), ce(z, y).min(), ce(z, y)[0], ce(z, y)[-1]],
-    "an entropy, on which labels have no effect: the head learns to be sure, not to be right":
+    "is an entropy, on which labels have no effect: the head learns to be sure, not right":
         lambda z, y: -(softmax(z, 1) * log_softmax(z, 1)).sum(1).mean(),
 }
 
@@ -87,10 +87,10 @@ def check_variables(graph, sess, features, labels):
                "classes, and in the weights file W is inputs by outputs, b one number for each.")
     W, b = sess.run([graph.W, graph.b])
     loss = ce(linear(features, W, b), labels).mean()
-    expect(loss < 20, f"The untrained head is sure, and wrong: a loss of {loss:.3g}, where "
+    expect(loss < 20, f"The untrained head is confident and wrong: a loss of {loss:.3g}, where "
            "guessing gives 3.8. With 4096 inputs the first weights have to be small.")
     return "" if (W - W[:, :1]).any() else (
-        "equal first weights do for a lone last layer; the units of one below would stay copies")
+        "equal initial weights work for a single layer; in one below, all units would stay equal")
 
 
 def check_probs(graph, sess, run, features, W, b):
@@ -116,9 +116,9 @@ def explain_loss(losses, logits, means):
                    "So are its gradients: the learning rate does not mean what it says."))
     fault, steps = find_fault(losses, LOSSES, *logits), np.subtract(losses, means)
     if close(*steps):
-        fault = f"by {steps[0]:.4g} too large for any images, as with a penalty on weights: it " \
-            "no longer tells how good the answers are"
-    raise Wrong(f"The loss is {fault}." if fault else f"The loss is {losses[0]:.5g} for a batch "
+        fault = f"is too large by {steps[0]:.4g} for any images, as with a penalty on weights: " \
+            "it no longer tells how good the answers are"
+    raise Wrong(f"The loss {fault}." if fault else f"The loss is {losses[0]:.5g} for a batch "
                 "whose mean cross-entropy, minus the logarithm of softmax at the labels, is "
                 f"{means[0]:.5g}: its gradient is another.")
 
@@ -142,9 +142,9 @@ def check_loss(graph, run, samples, W, b):
             most = [np.abs(gradient).max() for gradient in (found[1], wanted[1])]
             expect(scale > 1 or close(found[1], wanted[1]), "A part of the loss's gradient does "
                    "not reach W: something on the way, such as a stop_gradient, holds it back.")
-            expect(all(map(close, found, wanted)), "Where logits are far apart, as for a sure and "
-                   f"wrong answer, the loss is {found[0]:.4g} for {wanted[0]:.4g}, and W's "
-                   f"gradient reaches {most[0]:.3g} for {most[1]:.3g}. From probabilities, which "
+            expect(all(map(close, found, wanted)), "Where logits are far apart, as for a confident "
+                   f"mistake, the loss is {found[0]:.4g} instead of {wanted[0]:.4g}, and W's "
+                   f"gradient reaches {most[0]:.3g} instead of {most[1]:.3g}. From probabilities, which "
                    "round to 0, or values cut off, neither can be had; from the logits both can.")
 
 
@@ -165,4 +165,4 @@ def check(script):
     with contextlib.suppress(Exception), tf.Graph().as_default():
         if build(script, classes=10)[0].W.shape[1] == 10:
             return remark
-    return remark or "written for 43 classes; `classes` would do for any data set"
+    return remark or "43 is written out; `classes` works for any data set"

@@ -30,9 +30,9 @@ def check(script):
     feed = {graph.images: make_images(3)}
     found, right, pixels = sess.run([graph.fc7, layers, [*given, named("right/pixels:0")]], feed)
     expect(close(found, sess.run(graph.fc7, feed)),
-           f"fc7 is another one each time that it is computed, by dropout or noise. {WHY}")
-    expect(close(pixels[0], pixels[-1]), "AlexNet is given other pictures than `resized`: changed "
-           f"in size, scale, colours or order. {WHY}")
+           f"fc7 differs each time that it is computed, as with dropout or noise. {WHY}")
+    expect(close(pixels[0], pixels[-1]), "AlexNet is given other pictures than `resized`: of "
+           f"another size, scale, order, or with other colours. {WHY}")
     expect(close(found, right["fc7"]), "fc7 is not what the inference scripts compute for the same "
            f"picture and weights. {find_fault([found], FAULTS, [right])} {WHY}")
     gradients = tf.gradients(graph.loss, graphs.backbone(graph))

@@ -46,8 +46,8 @@ def explain(error, exercise, path, numbers):
                  if re.search(pattern, f"{kind}: {reason}")), "")
     if isinstance(error, NameError):
         if error.name in exercise.NAMES:
-            return Wrong(f"`{error.name}` is not defined by your lines; those behind them use it.")
-        hint = "(Beside your lines for this exercise stand the lab's own for the others.)"
+            return Wrong(f"`{error.name}` is not defined by your lines; those after them use it.")
+        hint = "(In this check the other exercises have the lab's own lines.)"
     return Wrong(f"{hint} Your lines do not run: {kind} at {place}. Python says: {reason}.",
                  "error")
 
@@ -90,7 +90,7 @@ def judge(name, path):
     for other, text, first, _ in find_places(source, path.name):
         written = re.search(r"^\s*[^\s#]", text, re.MULTILINE) and not EMPTY.search(text)
         expect(written or other != name, "Your lines are still to be written: there is `...`, or "
-               f"nothing, in line {first + 1}. They define {' and '.join(MODULES[name].NAMES)}.",
+               f"nothing, in line {first + 1}. They define {', '.join(MODULES[name].NAMES)}.",
                "empty")
     try:
         return run(name, source)
@@ -98,8 +98,8 @@ def judge(name, path):
         try:
             run(name, source, own=False)
         except Wrong as wrong:
-            raise Wrong("Something outside the marks is not as it was handed out: with the lab's "
-                        f"own lines between them, this is found too. {wrong}", "broken") from wrong
+            raise Wrong("Something outside the marks has changed: with the lab's own lines "
+                        f"between them, the check says this too. {wrong}", "broken") from wrong
         raise
 
 

@@ -11,8 +11,8 @@ HINTS = {
     "No variables to optimize|No gradients provided|ariables.*not.*empty":
         "The optimiser finds nothing to train: it needs variables that the loss depends on, past "
         "what is frozen.",
-    r"numpy\(\) is only available": "What comes second in minimize() counts the steps; the "
-                                    "variables have a name of their own there.",
+    r"numpy\(\) is only available": "The second argument of minimize() is the step counter; "
+                                    "pass the variables by name.",
     "`fetch`|Fetch argument|has invalid type": "`train_op` is nothing that a session can run: it "
         "has to be the operation of one step, not the optimiser itself.",
     "has no attribute 'minimize'": "Keras's optimisers work without a graph; see tf.train.",
@@ -41,9 +41,9 @@ def check(script):
     before, rate = sess.run(variables), max(rates(graph, sess), default=0.001)
     sess.run(graph.train_op, {graph.images: make_images(4), graph.labels: [3, 14, 15, 42]})
     moved = [not np.array_equal(*pair) for pair in zip(before, sess.run(variables))]
-    expect(not any(moved[2:]), f"A step moves {sum(moved[2:])} of AlexNet's variables, which were "
-           "to stay: the cached features would no longer be the network's, and a few signs would "
-           "overwrite what it learned from a million pictures.")
+    expect(not any(moved[2:]), f"A step moves {sum(moved[2:])} of AlexNet's variables, which "
+           "should stay: the cached features would no longer be the network's, and a few signs "
+           "would overwrite what it learned from a million pictures.")
     for name, moves in zip("Wb", moved):
         expect(moves, f"A step does not move {name}: a part of the head learns nothing.")
 
@@ -61,9 +61,9 @@ def check(script):
     losses = train(graph, sess, STEPS)
     start, end, last = losses[0], min(losses[-3:]), max(rates(graph, sess), default=rate)
     how = f"{STEPS} steps on one batch bring its loss from {start:.2f} to {end:.2f}"
-    expect(end < 0.99 * start, f"{how}: they have to go down, in the loss.")
+    expect(end < 0.99 * start, f"{how}: a step has to lower the loss.")
     expect(max(losses) < 3 * start, f"{how}, but by way of {max(losses):.2f}: they are too large, "
-           "and what was learned is thrown away.")
+           "and throw away what was learned.")
     expect(end < start / 10, "It learns too slowly: " + how + f", while the rate shrinks from "
            f"{rate:.3g} to {last:.3g}" * (last < rate / 3) + ". The lesson's optimiser brings it "
            "below 0.01 at the same learning rate.")

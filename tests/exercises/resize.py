@@ -14,7 +14,7 @@ LINES = ["""
 x = tf.placeholder(tf.float32, (None, 32, 32, 3))
 resized = tf.image.resize_images(x, (227, 227))  # (N, 227, 227, 3)
 """]
-FED = "what is fed is of any number of pictures, 32 high, 32 wide, in 3 colours"
+FED = "fed are any number of pictures of 32x32 pixels in 3 colours"
 ANY = "Any number of pictures has to pass: one of your own, or a last, smaller batch."
 HINTS = {
     "contains no shape|must have either 3 or 4|rank": f"The placeholder has no shape; {FED}.",
@@ -76,7 +76,7 @@ def check_placeholder(x):
     expect(x.dtype in (tf.float32, tf.float64), f"The placeholder holds {x.dtype.name}. The "
            "pictures are fed minus their mean: it cuts their fractions or negative values off.")
     expect(shape[0] is None, f"The number of pictures is fixed, as {shape[0]}. {ANY}")
-    return "" if shape[1:] == (32, 32, 3) else "a placeholder of 32x32x3 would find wrong input"
+    return "" if shape[1:] == (32, 32, 3) else "a placeholder of 32x32x3 would catch wrong input"
 
 
 def explain(found, right, kernels, images, enlarge):
@@ -91,7 +91,7 @@ def explain(found, right, kernels, images, enlarge):
         return Wrong(f"{fault}.")
     scale, shift = np.polyfit(right.ravel()[::7], found.ravel()[::7], 1)
     if close(found, scale * right + shift):
-        return Wrong(f"The values are changed, times {scale:.4g} plus {shift:.3f}. Only the size "
+        return Wrong(f"The values are changed: times {scale:.4g}, plus {shift:.3f}. Only the size "
                      "may change here: AlexNet was trained on this scale.")
     if not found[:, :20].any():
         return Wrong("The sign is framed by zeros, not enlarged.")
@@ -124,7 +124,7 @@ def check(script):
             raise Wrong(f"With three pictures, or with one, the resizing fails. {ANY} TensorFlow "
                         f"says: {first_reason(error)}.") from error
         expect(found.shape == (3, 227, 227, 3), f"Three pictures come out as {found.shape}. "
-               "AlexNet was trained on (227, 227, 3); some others run too, and are wrong in silence.")
+               "AlexNet was trained on (227, 227, 3); others may run too, and are wrong silently.")
         if not close(found, right):
             raise explain(found, right, kernels, images, lambda p: sess.run(bilinear, {x: p}))
     with tf.Graph().as_default():
