@@ -30,7 +30,7 @@ from exercises import EXERCISES, find_places, replace
 LAB = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(LAB))
 
-from data.lab.command import LabError, Parser, path, printable, run_script
+from data.lab.command import LabError, Parser, path, printable, run_script  # noqa: E402
 
 LIMIT = 60  # seconds for one check
 FILES = """README.md LICENSE requirements.txt .gitignore .ruff.toml alexnet.py caffe_classes.py

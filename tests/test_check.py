@@ -12,6 +12,7 @@ from data.lab.command import LabError
 SOURCES = {name: (check.LAB / script).read_text(encoding="utf-8")
            for name, (script, _) in exercises.EXERCISES.items()}
 TRAINING = exercises.TRAINING
+FREEZE = SOURCES["freeze"].split("\n").index("    # Exercise freeze") + 2  # the line after it
 
 
 def answer(name, *texts, **others):
@@ -27,7 +28,7 @@ def elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-X = "x = tf.placeholder(tf.float32, (None, 32, 32, 3))"
+X = "x = tf.placeholder(tf.float32, (None, size, size, 3))"
 BILINEAR = "tf.image.resize_images(x, (227, 227))"
 NETWORK = "AlexNet(resized, backbone, feature_extract=True)"
 ONE_HOT = "tf.one_hot(labels, classes)"
@@ -94,6 +95,7 @@ def on_disk(name):
     """Features kept in a file of this name."""
     return f"""
 from hashlib import md5
+from data.lab import paths
 path = paths.DATA / str({name})
 if not path.exists():
     parts = np.array_split(images, 9)
@@ -118,7 +120,7 @@ WRONG = {  # what the message says, and the answer
         ("Negative values are lost", resize(f"tf.nn.relu({BILINEAR})")),
         ("framed by zeros", resize("tf.image.resize_with_crop_or_pad(x, 227, 227)")),
         ("Nothing but the size", resize("tf.image.resize_images(x[:, 2:-2], (227, 227))")),
-        ("have to be resized before", resize("x", X.replace("32, 32", "227, 227"))),
+        ("have to be resized before", resize("x", X.replace("size, size", "227, 227"))),
         ("function of Python's", resize(
             "tf.numpy_function(lambda a: np.zeros((len(a), 227, 227, 3)), [x], tf.float32)")),
         ("fixed, as 2", resize(x=X.replace("None", "2"))),
@@ -126,7 +128,7 @@ WRONG = {  # what the message says, and the answer
         ("holds uint8", resize(x=X.replace("float32", "uint8"))),
         ("has no shape", resize(x="x = tf.placeholder(tf.float32)")),
         ("`x` is not defined", resize("tf.image.resize_images(y, (227, 227))", f"y{X[1:]}")),
-        ("line 36: '\\(' was never closed", "x = tf.placeholder((\nresized = x"),
+        (r"line \d+: '\(' was never closed", "x = tf.placeholder((\nresized = x"),
     ],
     "freeze": [
         ("gradients for 14 of", f"fc7 = {NETWORK}\ntf.stop_gradient(fc7)"),
@@ -171,7 +173,7 @@ WRONG = {  # what the message says, and the answer
         ("a penalty on weights", loss(f"tf.reduce_mean({SPARSE}) + 0.01 * tf.nn.l2_loss(W)")),
         ("for a batch whose mean", loss(f"tf.losses.hinge_loss({ONE_HOT}, logits)")),
         ("No gradient reaches", loss(f"lambda: tf.reduce_mean({SPARSE})")),
-        ("line 55 of .*name 'feature'", fc8(logits="tf.matmul(feature, W) + b")),
+        (r"line \d+ of .*name 'feature'", fc8(logits="tf.matmul(feature, W) + b")),
     ],
     "optimiser": [
         ("finds nothing to train", optimiser(of="loss, var_list=[]")),
@@ -240,7 +242,8 @@ RIGHT = {  # what a remark says, and the answer
     "resize": [
         ("", resize("tf.image.resize_bilinear(x, [227, 227])")),
         ("", resize("tf.map_fn(lambda image: tf.image.resize(image, (227, 227)), x)")),
-        ("would catch wrong input", resize(x=X.replace("32, 32", "None, None"))),
+        ("catches wrong input", resize(x=X.replace("size, size", "None, None"))),
+        ("32 is written out", resize(x=X.replace("size, size", "32, 32"))),
     ],
     "freeze": [
         ("", f"fc7 = {NETWORK}\nfc7 = tf.stop_gradient(fc7, name='frozen')"),
@@ -331,14 +334,21 @@ def test_others_are_not_looked_at(name):
     assert judge.run(name, answer(name, *[None] * places, **broken)) == ""
 
 
+def test_the_line_of_an_error_is_that_of_the_whole_script():
+    source = answer("optimiser", "\n\ntrain_op = nowhere", fc8=["pass\n" * 9])
+    number = source.split("\n").index("    train_op = nowhere") + 1
+    with pytest.raises(exercises.Wrong, match=f"NameError at line {number} of {TRAINING}"):
+        judge.run("optimiser", source)
+
+
 @pytest.mark.parametrize("change, word, message", [
     (lambda text: text, "pass", "^$"),
     (lambda text: f"\ufeff{text}".replace("\n", "\r\n"), "pass", "^$"),
     (lambda text: re.sub("fc7 = tf.*", "...", text), "empty", "to be written: .* They define fc7"),
-    (lambda text: re.sub("fc7 = tf.*", "# later", text), "empty", "or nothing, in line 47"),
+    (lambda text: re.sub("fc7 = tf.*", "# later", text), "empty", f"or nothing, in line {FREEZE}"),
     (lambda text: text.replace("# End of fc8", ""), "broken", "has 0 places from `# Exercise fc8`"),
     (lambda text: text.replace("# Exercise accuracy, 2", "#"), "broken", "has 2 places .* not 3"),
-    (lambda text: text.replace("S = (", "S = ((", 1), "broken", "outside the marks.*, line 25"),
+    (lambda text: text.replace("S = (", "S = ((", 1), "broken", r"outside the marks.*, line \d+"),
     (lambda text: text.replace("resized = tf", "small = tf"), "broken",
      "outside the marks.*name 'resized' is not defined"),
     (lambda text: text.replace("(227, 227)", "(227, 227), method=1"), "broken",

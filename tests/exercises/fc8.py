@@ -10,12 +10,12 @@ from exercises.graphs import CLASSES, build, close, find_fault, make_features, m
 
 NAMES = ("W", "b", "logits", "probs", "loss")
 LINES = ["""
-W = tf.Variable(tf.truncated_normal((4096, classes), stddev=1e-2))
-b = tf.Variable(tf.zeros(classes))
-logits = tf.nn.xw_plus_b(features, W, b)  # (N, 43)
-probs = tf.nn.softmax(logits)
-losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
-loss = tf.reduce_mean(losses)
+W = tf.Variable(tf.truncated_normal((4096, classes), stddev=1e-2), name="head/weights")
+b = tf.Variable(tf.zeros(classes), name="head/biases")
+logits = tf.nn.xw_plus_b(features, W, b, name="head/logits")  # (N, 43)
+probs = tf.nn.softmax(logits, name="head/probs")
+loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(
+    labels=labels, logits=logits, name="loss/cross_entropy"), name="loss/mean")
 """]
 VARIABLES = "W and b have to be trainable variables: only these keep a value from step to step, " \
     "and are what an optimiser changes."
@@ -144,8 +144,9 @@ def check_loss(graph, run, samples, W, b):
                    "not reach W: something on the way, such as a stop_gradient, holds it back.")
             expect(all(map(close, found, wanted)), "Where logits are far apart, as for a confident "
                    f"mistake, the loss is {found[0]:.4g} instead of {wanted[0]:.4g}, and W's "
-                   f"gradient reaches {most[0]:.3g} instead of {most[1]:.3g}. From probabilities, which "
-                   "round to 0, or values cut off, neither can be had; from the logits both can.")
+                   f"gradient reaches {most[0]:.3g} instead of {most[1]:.3g}. From probabilities, "
+                   "which round to 0, or values cut off, neither can be had; from the logits both "
+                   "can.")
 
 
 def check(script):
@@ -165,4 +166,4 @@ def check(script):
     with contextlib.suppress(Exception), tf.Graph().as_default():
         if build(script, classes=10)[0].W.shape[1] == 10:
             return remark
-    return remark or "43 is written out; `classes` works for any data set"
+    return remark or "43 is written out; with `classes`, data of your own would do too"

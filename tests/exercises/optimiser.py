@@ -6,7 +6,9 @@ from exercises import expect
 from exercises.graphs import LABELS, backbone, build, make_features, make_images, upstream
 
 NAMES = ("train_op",)
-LINES = ["train_op = tf.train.AdamOptimizer(learning_rate).minimize(loss, var_list=[W, b])"]
+LINES = ["""
+train_op = tf.train.AdamOptimizer(learning_rate).minimize(loss, var_list=[W, b], name="train")
+"""]
 HINTS = {
     "No variables to optimize|No gradients provided|ariables.*not.*empty":
         "The optimiser finds nothing to train: it needs variables that the loss depends on, past "
