@@ -99,7 +99,7 @@ def hand_out(names, folder):
                 and re.search(SOLVED.encode(), content):
             continue
         if name.name in scripts:
-            text = content.decode("utf-8-sig")
+            text = content.decode()
             places = [place[0] for place in find_places(text, name.name)]
             dots = {place: ["..."] * places.count(place) for place in names}
             content = replace(text, name.name, dots)[0].encode()

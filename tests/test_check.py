@@ -149,7 +149,7 @@ WRONG = {  # what the message says, and the answer
         ("each time", "features = tf.nn.dropout(features, rate=0.5)\n" + fc8()),
         ("W has shape .4096, 1000", fc8().replace("classes", "1000")),
         ("b has shape .1, 43", fc8(b="tf.Variable(tf.zeros((1, 43)))")),
-        ("trainable variables", fc8(W="tf.truncated_normal((4096, classes), stddev=1e-2)")),
+        ("trainable variables.* at the lines that use yours", fc8(W="tf.zeros((4096, classes))")),
         ("trainable variables", fc8(b="tf.Variable(tf.zeros(classes), trainable=False)")),
         ("confident and wrong: a loss of", fc8(W="tf.Variable(tf.random_normal((4096, classes)))")),
         ("`logits` is not defined", fc8(
@@ -379,7 +379,7 @@ for number in range(99):
 done = []
 for action in (lambda: open({str(keep)!r}, "w"), lambda: shutil.rmtree({str(tmp_path)!r}),
                lambda: os.remove({str(keep)!r}), lambda: socket.create_connection(("127.0.0.1", 9)),
-               lambda: subprocess.run(["true"]), lambda: os.kill(os.getppid(), 9)):
+               lambda: subprocess.run(["true"]), lambda: os.kill(os.getpid(), 0)):
     try:
         done.append(action())
     except PermissionError:

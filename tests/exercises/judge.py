@@ -83,7 +83,7 @@ def run(name, source, own=True):
 def judge(name, path):
     """As `run`, for the script `path`; tells faults outside the marks from those inside."""
     try:
-        source = path.read_text("utf-8-sig")  # some editors put a byte order mark before it
+        source = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise Wrong(f"{path} cannot be read as UTF-8 text: {error}.",
                     "broken" if path.is_file() else "absent") from error
