@@ -125,6 +125,7 @@ WRONG = {  # what the message says, and the answer
             "tf.numpy_function(lambda a: np.zeros((len(a), 227, 227, 3)), [x], tf.float32)")),
         ("fixed, as 2", resize(x=X.replace("None", "2"))),
         ("resizing fails. Any number", resize(f"tf.reshape({BILINEAR}, (2, 227, 227, 3))")),
+        ("differently each time", resize(f"tf.image.random_flip_left_right({BILINEAR})")),
         ("holds uint8", resize(x=X.replace("float32", "uint8"))),
         ("has no shape", resize(x="x = tf.placeholder(tf.float32)")),
         ("`x` is not defined", resize("tf.image.resize_images(y, (227, 227))", f"y{X[1:]}")),

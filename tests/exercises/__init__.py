@@ -67,4 +67,5 @@ def first_reason(error):
     """What an exception says, in one line, without TensorFlow's trace."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or ["nothing"]
     nodes = [i for i, line in enumerate(lines[:-1]) if line.startswith("Node:")]
-    return lines[nodes[-1] + 1 if nodes else 0][:200].rstrip(".")
+    line = re.sub(" at 0x[0-9a-f]+", "", lines[nodes[-1] + 1 if nodes else 0])
+    return line[:200].rstrip(".")

@@ -49,7 +49,7 @@ def make_features():
 
 def build(script, learning_rate=0.001, classes=CLASSES, weights=None):
     """The script's training graph, and a session in which it is initialized."""
-    tf.set_random_seed(0)  # the same verdict for the same lines
+    tf.set_random_seed(0)
     with mock.patch.object(script, "AlexNet", AlexNet, create=True):
         graph = script.build_graph(weights or make_weights(), classes, learning_rate)
     sess = tf.Session()

@@ -120,12 +120,15 @@ def check(script):
     with tf.Session() as sess:
         try:
             found, right, kernels = sess.run([resized, bilinear, kernels], {x: images})
+            again = [sess.run(resized, {x: images}) for _ in range(5)]
             sess.run(resized, {x: images[:1]})
         except tf.errors.OpError as error:
             raise Wrong(f"With three pictures, or with one, the resizing fails. {ANY} TensorFlow "
                         f"says: {first_reason(error)}.") from error
         expect(found.shape == (3, 227, 227, 3), f"Three pictures come out as {found.shape}. "
                "AlexNet was trained on (227, 227, 3); others may run too, and are wrong silently.")
+        expect(all(close(found, values) for values in again), "The same picture comes out "
+               "differently each time: nothing but its size may change.")
         if not close(found, right):
             raise explain(found, right, kernels, images, lambda p: sess.run(bilinear, {x: p}))
     with tf.Graph().as_default():
