@@ -243,7 +243,7 @@ RIGHT = {  # what a remark says, and the answer
     "resize": [
         ("", resize("tf.image.resize_bilinear(x, [227, 227])")),
         ("", resize("tf.map_fn(lambda image: tf.image.resize(image, (227, 227)), x)")),
-        ("catches wrong input", resize(x=X.replace("size, size", "None, None"))),
+        ("", resize(x=X.replace("size, size", "None, None"))),
         ("32 is written out", resize(x=X.replace("size, size", "32, 32"))),
     ],
     "freeze": [
