@@ -1,0 +1,92 @@
+"""What the checks share: a small network, made-up images, the script's graph on them."""
+import functools
+from unittest import mock
+
+import numpy as np
+
+from data.lab.pictures import preprocess
+from data.lab.tf1 import tf
+from data.lab.weights import BACKBONE
+
+CLASSES = 43
+LABELS = np.arange(2 * CLASSES) % CLASSES  # of the images that make_features makes
+
+
+def make_weights(seed=0, names=BACKBONE):
+    """{layer: [W, b]} for the AlexNet below; another seed changes fc7 alone."""
+    rng = np.random.default_rng(0)
+    shapes = dict.fromkeys(BACKBONE, (108, 108)) | {"fc6": (108, 4096), "fc8": (4096, CLASSES)}
+    layers = {name: [(rng.standard_normal(shapes[name]) / 8).astype(np.float32),
+                     rng.uniform(0, 0.1, shapes[name][1]).astype(np.float32)] for name in names}
+    layers["fc7"] = list(np.random.default_rng(seed).normal(1, 1, (2, 4096)).astype(np.float32))
+    return layers
+
+
+def AlexNet(features, weights, feature_extract=False):
+    """In AlexNet's place, with the same names of tensors and errors; a thousand times as fast."""
+    if not features.shape.is_compatible_with((None, 227, 227, 3)):
+        raise ValueError(f"AlexNet takes (N, 227, 227, 3), not {features.shape}")
+    layer = tf.reshape(features[:, ::45, ::45], (-1, 108), name="pixels") / 100
+    for name in BACKBONE if feature_extract else (*BACKBONE, "fc8"):
+        W, b = [tf.Variable(array, name=f"{name}/weights") for array in weights[name]]
+        product = layer * W if name == "fc7" else tf.matmul(layer, W)
+        layer = tf.nn.relu(product + b, name=name)
+    return layer
+
+
+def make_images(count):
+    """float32 (count, 32, 32, 3): preprocessed noise."""
+    return preprocess(np.random.default_rng(1).integers(0, 256, (count, 32, 32, 3)))
+
+
+@functools.cache
+def make_features():
+    """float32 (86, 4096), of LABELS: as large as the lab's fc7, and alike inside a class."""
+    rng = np.random.default_rng(2)
+    common = np.tile(rng.standard_normal((CLASSES, 4096)), (2, 1))
+    return np.maximum(0.7 * (common + rng.standard_normal(common.shape)), 0).astype(np.float32)
+
+
+def build(script, learning_rate=0.001, classes=CLASSES, weights=None):
+    """The script's training graph, and a session in which it is initialized."""
+    tf.set_random_seed(0)
+    with mock.patch.object(script, "AlexNet", AlexNet, create=True):
+        graph = script.build_graph(weights or make_weights(), classes, learning_rate)
+    sess = tf.Session()
+    sess.run(tf.global_variables_initializer())
+    return graph, sess
+
+
+def backbone(graph):
+    """AlexNet's variables, which are made before the head's."""
+    variables = tf.global_variables()
+    return variables[:[v is graph.W for v in variables].index(True)]
+
+
+def close(a, b, tolerance=1e-3):
+    a, b = np.asarray(a), np.asarray(b)
+    scale = max(1, np.abs(b).max(initial=0))
+    return a.shape == b.shape and np.allclose(a, b, tolerance, tolerance / 100 * scale)
+
+
+def find_fault(found, faults, *samples):
+    """The sentence of `faults` that gives what was `found` for each sample, or "".
+
+    faults: {sentence: function of a sample}, whose value may be a list, of several ways
+    """
+    for sentence, fault in faults.items():
+        ways = [way if isinstance(way, list) else [way] for way in (fault(*s) for s in samples)]
+        if any(all(map(close, found, values)) for values in zip(*ways)):
+            return sentence
+    return ""
+
+
+def upstream(*tensors):
+    """The operations that `tensors`, or operations, are computed from, or that run before."""
+    found, waiting = set(), [getattr(tensor, "op", tensor) for tensor in tensors]
+    while waiting:
+        op = waiting.pop()
+        if op not in found:
+            found.add(op)
+            waiting += [source.op for source in op.inputs] + op.control_inputs
+    return found

@@ -1,0 +1,139 @@
+"""resize: the signs become AlexNet's input, in the graph, sampled as the course did."""
+import contextlib
+from unittest import mock
+
+import numpy as np
+
+from data.lab.tf1 import tf
+from data.lab.weights import SHAPES
+from exercises import Wrong, expect, first_reason
+from exercises.graphs import AlexNet, close, find_fault, make_images, make_weights, upstream
+
+NAMES = ("x", "resized")
+LINES = ["""
+x = tf.placeholder(tf.float32, (None, size, size, 3))
+resized = tf.image.resize_images(x, (227, 227))  # (N, 227, 227, 3)
+"""]
+FED = "fed are any number of pictures of 32x32 pixels in 3 colours"
+ANY = "Any number of pictures has to pass: one of your own, or a last, smaller batch."
+HINTS = {
+    "contains no shape|must have either 3 or 4|rank": f"The placeholder has no shape; {FED}.",
+    "Cannot feed value of shape": f"The placeholder's shape does not fit: {FED}.",
+    "must feed a value": "AlexNet's input does not hang on `x` alone.",
+}
+HOW = {}, {"half_pixel_centers": True}, {"align_corners": True}
+KERNELS = {  # "The pictures are sampled ..."
+    "half a pixel off, as TensorFlow 2 does; enlarged seven times, that is three pixels":
+        lambda x: tf.image.resize_bilinear(x, (227, 227), half_pixel_centers=True),
+    "so that corners meet (align_corners), which stretches the picture a little":
+        lambda x: tf.image.resize_bilinear(x, (227, 227), align_corners=True),
+    "at the nearest pixel: blocks of 7x7, with edges that are not in the sign":
+        lambda x: [tf.image.resize_nearest_neighbor(x, (227, 227), **how) for how in HOW],
+    "with a bicubic curve, which overshoots at edges":
+        lambda x: [tf.image.resize_bicubic(x, (227, 227), **how) for how in HOW],
+    "as means of areas": lambda x: tf.image.resize_area(x, (227, 227)),
+}
+FAULTS = {  # of pictures p (n, height, width, 3), before or after they are resized
+    "Height and width are swapped: every sign lies on its side, and the shape does not tell":
+        lambda p: [q[:, ::i, ::j] for q in [p.swapaxes(1, 2)] for i in (1, -1) for j in (1, -1)],
+    "The pictures are upside down": lambda p: [p[:, ::-1], p[:, ::-1, ::-1]],
+    "Left and right are swapped: turn left becomes turn right": lambda p: [p[:, :, ::-1]],
+    "The colours are in the order BGR: red signs become blue": lambda p: [p[..., ::-1]],
+    "The colours are gone: all three are the same": lambda p: [
+        np.repeat(p @ np.array(mix)[:, None], 3, -1) for mix in ([1 / 3] * 3, [.2989, .587, .114])],
+    "Negative values are lost, which is half of them: the mean is subtracted already":
+        lambda p: [np.maximum(p, 0), np.clip(p, 0, 255), np.clip(p, 0, 1), abs(p)],
+    "A mean is subtracted a second time": lambda p: [p - [123.68, 116.779, 103.939], *(
+        p - p.mean(axis, keepdims=True) for axis in ((1, 2, 3), (1, 2), None))],
+    "The contrast of each picture is made the same": lambda p: [
+        (p - p.mean((1, 2, 3), keepdims=True)) / p.std((1, 2, 3), keepdims=True)],
+    "The values are rounded": lambda p: [np.round(p), np.trunc(p), np.floor(p)],
+    "All the pictures are the first one": lambda p: [p[:1].repeat(3, 0)],
+}
+
+
+def run_main(script, seen, size=32):
+    """The script's main() on three made-up pictures; `seen` gets what AlexNet is given."""
+    def network(features, *args, **kwargs):
+        seen.append(features)
+        return AlexNet(features, make_weights(names=SHAPES))
+
+    def read_pictures(paths, size):
+        return np.zeros((3, size, size, 3), np.uint8)
+
+    with mock.patch.multiple(
+            script, create=True, AlexNet=network, read_pictures=read_pictures,
+            print_top5=mock.Mock(), find=mock.Mock(),
+            read_weights=mock.Mock(return_value=mock.Mock(size=size))):
+        script.main()
+
+
+def check_placeholder(x):
+    shape = tuple(x.shape) if x.shape.rank is not None else ()
+    expect(shape[1:3] != (227, 227), f"The placeholder has shape {x.shape}, so the pictures would "
+           "have to be resized before they are fed, in the same way by everyone who feeds them.")
+    expect(len(shape) == 4 and all(a in (b, None) for a, b in zip(shape[1:], (32, 32, 3))),
+           f"The placeholder has shape {x.shape}; {FED}.")
+    expect(x.dtype in (tf.float32, tf.float64), f"The placeholder holds {x.dtype.name}. The "
+           "pictures are fed minus their mean: it cuts their fractions or negative values off.")
+    expect(shape[0] is None, f"The number of pictures is fixed, as {shape[0]}. {ANY}")
+
+
+def explain(found, right, kernels, images, enlarge):
+    """Wrong, with what is done to the pictures instead of, or beside, resizing them."""
+    if kernel := find_fault([found], {name: lambda _, values=values: values
+                                      for name, values in kernels.items()}, [found]):
+        return Wrong(f"The pictures are sampled {kernel}. Bilinear sampling was the course's, and "
+                     "what the head is trained on.")
+    if fault := find_fault([found], FAULTS, [right]) or find_fault([found], {
+            name: lambda p, change=change: list(map(enlarge, change(p)))
+            for name, change in FAULTS.items()}, [images]):
+        return Wrong(f"{fault}.")
+    scale, shift = np.polyfit(right.ravel()[::7], found.ravel()[::7], 1)
+    if close(found, scale * right + shift):
+        return Wrong(f"The values are changed: times {scale:.4g}, plus {shift:.3f}. Only the size "
+                     "may change here: AlexNet was trained on this scale.")
+    if not found[:, :20].any():
+        return Wrong("The sign is framed by zeros, not enlarged.")
+    return Wrong("The values are not those of the whole sign, enlarged in one step by bilinear "
+                 "sampling. Nothing but the size may change; the mean is subtracted already.")
+
+
+def check(script):
+    seen = []
+    with contextlib.suppress(Exception):  # where only the feeding fails, first look at what is fed
+        run_main(script, seen)
+    if not seen:
+        run_main(script, seen)
+    resized = tf.convert_to_tensor(seen[0])
+    ops = upstream(resized)
+    placeholders = [op.outputs[0] for op in ops if op.type.startswith("Placeholder")]
+    expect(len(placeholders) == 1, f"AlexNet's input depends on {len(placeholders)} placeholders; "
+           "it needs the one that the pictures are fed to, else it does not see them.")
+    expect(not any("PyFunc" in op.type for op in ops), "A function of Python's resizes the "
+           "pictures: it cannot be saved with the graph, and no gradient passes.")
+    (x,) = placeholders
+    check_placeholder(x)
+    images, x32 = make_images(3), tf.cast(x, tf.float32)
+    bilinear = tf.image.resize_images(x32, (227, 227))
+    kernels = {name: kernel(x32) for name, kernel in KERNELS.items()}
+    with tf.Session() as sess:
+        try:
+            found, right, kernels = sess.run([resized, bilinear, kernels], {x: images})
+            again = [sess.run(resized, {x: images}) for _ in range(5)]
+            sess.run(resized, {x: images[:1]})
+        except tf.errors.OpError as error:
+            raise Wrong(f"With three pictures, or with one, the resizing fails. {ANY} TensorFlow "
+                        f"says: {first_reason(error)}.") from error
+        expect(found.shape == (3, 227, 227, 3), f"Three pictures come out as {found.shape}. "
+               "AlexNet was trained on (227, 227, 3); others may run too, and are wrong silently.")
+        expect(all(close(found, values) for values in again), "The same picture comes out "
+               "differently each time: nothing but its size may change.")
+        if not close(found, right):
+            raise explain(found, right, kernels, images, lambda p: sess.run(bilinear, {x: p}))
+    with tf.Graph().as_default():
+        run_main(script, seen)  # the rest has to find `x`
+    with contextlib.suppress(Exception), tf.Graph().as_default():
+        run_main(script, seen, size=48)
+        return ""
+    return "32 is written out; with `size`, heads for larger pictures would do too"
