@@ -35,7 +35,8 @@ from data.lab.command import LabError, Parser, path, printable, run_script  # no
 LIMIT = 60  # seconds for one check
 FILES = """README.md LICENSE requirements.txt .gitignore .ruff.toml alexnet.py caffe_classes.py
     imagenet_inference.py traffic_sign_inference.py train_feature_extraction.py data/*.py
-    data/README.md data/figures/*.png data/lab/**/*.py data/lab/*.txt tests/**/*.py tests/*.md"""
+    data/README.md data/figures/*.png data/lab/**/*.py data/lab/*.txt data/lab/*.csv
+    tests/**/*.py tests/*.md"""
 SOLVED = "traffic_sign_inference|train_feature_extraction|finetuning|README"
 
 

@@ -187,9 +187,16 @@ WRONG = {  # what the message says, and the answer
         ("rate is 10 times", optimiser(rate="10 * learning_rate")),
         ("has to lower", optimiser(of="-loss")),
         ("too slowly", optimiser("GradientDescent")),
-        ("too slowly.*shrinks", "step = tf.train.create_global_step()\n" + optimiser(
+        ("rate shrinks from 0.001 to", "step = tf.train.create_global_step()\n" + optimiser(
             rate="tf.train.exponential_decay(learning_rate, step, 1, 0.5)",
             of="loss, step, [W, b]")),
+        ("rate shrinks from 0.001 to", "step = tf.train.create_global_step()\n" + optimiser(
+            rate="tf.train.exponential_decay(learning_rate, step, 1, 0.9)",
+            of="loss, step, [W, b]")),
+        ("against their gradients", """
+adam = tf.train.AdamOptimizer(learning_rate)
+train_op = adam.apply_gradients([(tf.clip_by_value(gradient, 0, 1), variable)
+                                 for gradient, variable in adam.compute_gradients(loss, [W, b])])"""),
         ("moves 14 of", optimiser(
             of="loss + sum(map(tf.nn.l2_loss, tf.trainable_variables()))")),
     ],
@@ -206,6 +213,8 @@ WRONG = {  # what the message says, and the answer
         ("is a tuple", "accuracy = tf.metrics.accuracy(labels, tf.argmax(logits, 1))", None, None),
         ("nothing initializes", "accuracy = tf.metrics.accuracy(labels, labels)[0]", None, None),
         ("mean of the batches' means", *evaluate(weight="1 / -(-len(indices) // batch_size)")),
+        ("that of training, with dropout", *[text and text.replace(
+            "feed(batch))", "{**feed(batch), **graph.training})") for text in evaluate()]),
         ("without the last", *evaluate("np.split(indices[:12600], 126)", "1 / 126")),
         ("smaller batch counted as a whole", *evaluate(weight="batch_size / len(indices)")),
         ("is 0.1... where", *evaluate("batches(indices[:1000], 100)", "len(batch) / 1000")),

@@ -95,6 +95,8 @@ def check_evaluate(script, graph, sess):
     right[indices] = rng.random(count) < np.linspace(0.1, 0.9, count)
     scores, y, rank = make_answers(right)
     serve, head = make_feed(graph, scores, y), sess.run([graph.W, graph.b])
+    dropout = tf.placeholder_with_default(0.0, ())  # as in finetuning
+    graph.training, graph.loss = {dropout: 1.0}, graph.loss + 100 * dropout
 
     def feed(indices):
         expect(len(indices) <= size, ALL)
@@ -114,6 +116,8 @@ def check_evaluate(script, graph, sess):
             "as a whole batch": [means.mean()],
             "a sum: it grows with the number of images": [means.sum(), own.sum(),
                                                           means.sum() * size],
+            "that of training, with dropout; what `graph.training` feeds is for train() alone":
+                [own.mean() + 100],
             "without the last, smaller batch": [own[:-37].mean(), own[:-37].sum() / count],
             "that of one batch alone": [*means, *means * size / count, means[-1] * 37 / count],
             "with the last, smaller batch counted as a whole one": [means.sum() * size / count],

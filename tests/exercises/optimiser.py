@@ -41,8 +41,11 @@ def check(script):
     graph, sess = build(script)
     variables = [graph.W, graph.b, *backbone(graph)]
     before, rate = sess.run(variables), max(rates(graph, sess), default=0.001)
-    sess.run(graph.train_op, {graph.images: make_images(4), graph.labels: [3, 14, 15, 42]})
-    moved = [not np.array_equal(*pair) for pair in zip(before, sess.run(variables))]
+    feed = {graph.images: make_images(4), graph.labels: [3, 14, 15, 42]}
+    (uphill,) = sess.run(tf.gradients(graph.loss, graph.W), feed)
+    sess.run(graph.train_op, feed)
+    after = sess.run(variables)
+    moved = [not np.array_equal(*pair) for pair in zip(before, after)]
     expect(not any(moved[2:]), f"A step moves {sum(moved[2:])} of AlexNet's variables, which "
            "should stay: the cached features would no longer be the network's, and a few signs "
            "would overwrite what it learned from a million pictures.")
@@ -64,9 +67,14 @@ def check(script):
     start, end, last = losses[0], min(losses[-3:]), max(rates(graph, sess), default=rate)
     how = f"{STEPS} steps on one batch bring its loss from {start:.2f} to {end:.2f}"
     expect(end < 0.99 * start, f"{how}: a step has to lower the loss.")
+    steep = np.abs(uphill) > 0.01 * np.abs(uphill).max()
+    share = np.mean((after[0] - before[0])[steep] * uphill[steep] < 0)
+    expect(share > 0.95, f"A step moves {share:.0%} of W's weights against their gradients. For the "
+           "others it does not do what the loss asks.")
     expect(max(losses) < 3 * start, f"{how}, but by way of {max(losses):.2f}: they are too large, "
            "and throw away what was learned.")
-    expect(end < start / 10, "It learns too slowly: " + how + f", while the rate shrinks from "
-           f"{rate:.3g} to {last:.3g}" * (last < rate / 3) + ". The lesson's optimiser brings it "
-           "below 0.01 at the same learning rate.")
+    expect(last > rate / 3, f"In {STEPS} steps, about three epochs, the rate shrinks from {rate:.3g} "
+           f"to {last:.3g}: soon nothing is learned any more.")
+    expect(end < start / 10, f"It learns too slowly: {how}. The lesson's optimiser brings it below "
+           "0.01 at the same learning rate.")
     return ""
