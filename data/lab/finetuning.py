@@ -69,13 +69,16 @@ def build_graph(weights, size, learning_rate, steps):
     # The best validation accuracy so far, and its epoch; 0: before finetuning.
     best = tf.Variable(np.zeros(2), trainable=False, name="best")
     variables = tf.trainable_variables()  # W and b of each layer in turn
-    decay = DECAY * tf.add_n([tf.nn.l2_loss(W) for W in variables[::2]])
-    gradients = tf.gradients(loss + decay, variables)
+    gradients = tf.gradients(loss, variables)
     rate = tf.train.cosine_decay(RATE * learning_rate, step, steps)
     updates = []
-    for i, (W, _) in enumerate(weights.values()):
-        adam = tf.train.AdamOptimizer(rate * np.sqrt(np.mean(np.square(W))))
-        updates.append(adam.apply_gradients(list(zip(gradients, variables))[2 * i:2 * i + 2]))
+    for i, (initial, _) in enumerate(weights.values()):
+        W, b, dW, db = (tensors[2 * i + j] for tensors in (variables, gradients) for j in (0, 1))
+        # First the gradients of the layer below: until then W is read, and would be copied.
+        with tf.control_dependencies([dW, *gradients[2 * i - 2:2 * i]]):
+            decayed = dW + DECAY * W
+        adam = tf.train.AdamOptimizer(rate * np.sqrt(np.mean(np.square(initial))))
+        updates.append(adam.apply_gradients([(decayed, W), (db, b)]))
     with tf.control_dependencies(updates):
         train_op = step.assign_add(1)
     return SimpleNamespace(images=images, labels=labels, probs=probs, loss=loss,
@@ -210,7 +213,7 @@ def finetune(args, data, weights, head, run, train, evaluate):
             result = evaluate(sess, graph, feed(data.test.images, data.test.labels),
                               np.arange(len(data.test.labels)), batch_size)
             report.print_accuracy("Test Accuracy", result.probs, data.test)
-        values = iter(sess.run(tf.trainable_variables()))  # W and b of each layer in turn
-        save_weights(paths.DATA / "traffic_sign_alexnet.npy",
-                     {name: [W, next(values)] for name, W in zip(weights, values)} | data.extra)
-        print("Finetuned network: data/traffic_sign_alexnet.npy")
+        values = sess.run(tf.trainable_variables())  # W and b of each layer in turn
+    layers = {name: values[2 * i:2 * i + 2] for i, name in enumerate(weights)}
+    save_weights(paths.DATA / "traffic_sign_alexnet.npy", layers | data.extra)
+    print("Finetuned network: data/traffic_sign_alexnet.npy")
