@@ -91,7 +91,8 @@ def AlexNet(features, weights, feature_extract=False, dropout=None):
     conv4 = conv(conv3, "conv4", layers, groups=2)  # (N, 13, 13, 384)
     conv5 = conv(conv4, "conv5", layers, groups=2)  # (N, 13, 13, 256)
     pool5 = max_pool(conv5, "pool5")  # (N, 6, 6, 256)
-    fc6 = dense(tf.reshape(pool5, (-1, 9216), name="fc6/reshape"), "fc6", layers, dropout)  # (N, 4096)
+    flat = tf.reshape(pool5, (-1, 9216), name="fc6/reshape")
+    fc6 = dense(flat, "fc6", layers, dropout)  # (N, 4096)
     fc7 = dense(fc6, "fc7", layers, dropout)  # (N, 4096)
     if feature_extract:
         return fc7

@@ -30,7 +30,8 @@ def narrow(graph, monkeypatch):
     weights["conv1"][0] /= 50
     data = SimpleNamespace(
         images=rng.integers(0, 256, (12, 32, 32, 3)).astype(np.uint8), test=None,
-        labels=np.arange(12), tracks=None, size=32, extra={}, training=np.arange(7), validation=np.arange(7, 12),
+        labels=np.arange(12), tracks=None, size=32, extra={}, training=np.arange(7),
+        validation=np.arange(7, 12),
     )
     args = SimpleNamespace(finetune=2, epochs=1, batch_size=3, seed=0, learning_rate=0.001)
     return SimpleNamespace(args=args, data=data, weights=weights, patch=monkeypatch)

@@ -69,12 +69,12 @@ def check(script):
     expect(end < 0.99 * start, f"{how}: a step has to lower the loss.")
     steep = np.abs(uphill) > 0.01 * np.abs(uphill).max()
     share = np.mean((after[0] - before[0])[steep] * uphill[steep] < 0)
-    expect(share > 0.95, f"A step moves {share:.0%} of W's weights against their gradients. For the "
-           "others it does not do what the loss asks.")
+    expect(share > 0.95, f"A step moves {share:.0%} of W's weights against their gradients. For "
+           "the others it does not do what the loss asks.")
     expect(max(losses) < 3 * start, f"{how}, but by way of {max(losses):.2f}: they are too large, "
            "and throw away what was learned.")
-    expect(last > rate / 3, f"In {STEPS} steps, about three epochs, the rate shrinks from {rate:.3g} "
-           f"to {last:.3g}: soon nothing is learned any more.")
+    expect(last > rate / 3, f"In {STEPS} steps, about three epochs, the rate shrinks from "
+           f"{rate:.3g} to {last:.3g}: soon nothing is learned any more.")
     expect(end < start / 10, f"It learns too slowly: {how}. The lesson's optimiser brings it below "
            "0.01 at the same learning rate.")
     return ""
