@@ -55,7 +55,7 @@ def form(output):
     text = re.sub(r"(?m)^.+: [01]\.\d{3}$", "NAME: N", output)
     text = re.sub(r"(?m)^(  [\d.]+ of [\d,]+ ).+$", r"\1NAME", text)
     text = re.sub(r"\d+(?:[.,]\d+)*", "N", text)
-    return [line for line in text.splitlines() if line]
+    return [line for line in text.splitlines() if line.strip(" .")]  # "..." is left out
 
 
 DRIVER = """
@@ -63,18 +63,21 @@ import contextlib, io, json, runpy, sys
 from data.lab.tf1 import tf
 
 outputs = {}
+sys.path.insert(0, "tests")  # as for the scripts there
 for command in json.loads(sys.argv[1]):
     run = runpy.run_path
     sys.argv = list(command)
     if sys.argv[0] == "-m":
         run = runpy.run_module
         sys.argv = sys.argv[1:]
-    with tf.Graph().as_default(), contextlib.redirect_stdout(io.StringIO()) as output:
+    output = io.TextIOWrapper(io.BytesIO(), "utf-8")
+    with tf.Graph().as_default(), contextlib.redirect_stdout(output):
         try:
             run(sys.argv[0], run_name="__main__")
         except SystemExit as end:
             assert not end.code, (command, end.code)
-    outputs[" ".join(command)] = output.getvalue()
+    output.seek(0)
+    outputs[" ".join(command)] = output.read()
 json.dump(outputs, sys.stdout)
 """
 
@@ -111,7 +114,7 @@ def test_outputs_have_the_form_that_the_readme_shows(outputs):
             missing = [line for line in form(text) if line not in lines]
             assert not missing, (command, missing)
             compared += 1
-    assert compared >= 8
+    assert compared >= 6
 
 
 def test_layer_table_is_the_graphs(graph):
@@ -144,7 +147,8 @@ def test_layer_table_is_the_graphs(graph):
 
 def test_troubleshooting_quotes_what_the_lab_says():
     section = README[README.index("## Troubleshooting"):README.index("## For teachers")]
-    quotes = re.findall(r"`([^`]+?)`(?=[^|\n]*\|[^|\n]*\|$)", section, re.MULTILINE)
+    messages = "".join(re.findall(r"(?m)^\| (.*?) \|", section))
+    quotes = re.findall("`(.+?)`", messages)
     assert len(quotes) >= 8
     source = "".join(path.read_text("utf-8") for path in LAB.glob("data/**/*.py"))
     source = re.sub(r'"\s*\n\s*f?"', "", source)  # a string over several lines

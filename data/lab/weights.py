@@ -1,4 +1,5 @@
 """AlexNet's weights: their shapes, and the files that hold them."""
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -173,5 +174,9 @@ def read_weights(path, layers=tuple(SHAPES), names=None, head=None):
 
 def save_weights(path, content):
     """Write {name: [W, b]}, and names and size where they are not the usual, as a weights file."""
+    array = np.array(content, object)
     with atomic_write(path) as file:
-        np.save(file, content)
+        # As np.save, whose older pickle protocol would copy all arrays first.
+        header = np.lib.format.header_data_from_array_1_0(array)
+        np.lib.format.write_array_header_1_0(file, header)
+        pickle.dump(array, file, protocol=5)
