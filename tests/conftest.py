@@ -80,7 +80,7 @@ def start(lab):
 
 
 @contextlib.contextmanager
-def bad_file(message, cure="python data/download.py"):
+def bad_file(message=None, cure="python data/download.py"):
     """The block has to end in a LabError with `message`, one short line that ends in the cure."""
     with pytest.raises(LabError, match=message) as error:
         yield
