@@ -3,8 +3,10 @@
 Every test runs in a lab of its own, an empty folder: what lies in the user's data/ is not
 seen, and nothing is written there. Stand-ins are made once for all tests.
 """
+import contextlib
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -15,6 +17,7 @@ LAB = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(LAB))
 
 from data.lab import paths  # noqa: E402
+from data.lab.command import LabError  # noqa: E402
 from data.lab.gtsrb import TRACK  # noqa: E402
 from data.lab.standin import signs  # noqa: E402
 from data.lab.tf1 import tf  # noqa: E402
@@ -51,6 +54,40 @@ def copy_code(folder):
             shutil.copy(path, folder / path.relative_to(LAB))
 
 
+BEGIN = """
+import sys
+from pathlib import Path
+from data.lab import paths
+paths.LAB, paths.DATA = Path({lab!r}), Path({lab!r}, "data")
+"""
+
+
+@pytest.fixture
+def start(lab):
+    """Start a process in this test's lab, with pipes: start(code, *arguments)."""
+    path = os.pathsep.join(map(str, (LAB, LAB / "tests")))
+    with contextlib.ExitStack() as stack:
+
+        def start(code, *arguments):
+            command = [sys.executable, "-c", BEGIN.format(lab=str(lab)) + code, *arguments]
+            process = stack.enter_context(subprocess.Popen(
+                command, stdin=-1, stdout=-1, stderr=-1, text=True,
+                env={**os.environ, "PYTHONPATH": path}))
+            stack.callback(process.kill)
+            return process
+
+        yield start
+
+
+@contextlib.contextmanager
+def bad_file(message=None, cure="python data/download.py"):
+    """The block has to end in a LabError with `message`, one short line that ends in the cure."""
+    with pytest.raises(LabError, match=message) as error:
+        yield
+    line = str(error.value)
+    assert "\n" not in line and len(line) < 500 and cure in line
+
+
 @pytest.fixture(scope="session")
 def weights():
     """{layer: [W, b]} of AlexNet's true shapes, random, biases too."""
@@ -65,9 +102,14 @@ def weights():
 
 
 @pytest.fixture(scope="session")
-def drawn():
-    """Drawn signs, two tracks of each class: (images, labels)."""
-    dataset = signs.make_dataset(tracks_per_class=2)
+def dataset():
+    """Drawn signs, two tracks of each class."""
+    return signs.make_dataset(tracks_per_class=2)
+
+
+@pytest.fixture(scope="session")
+def drawn(dataset):
+    """Their images and labels."""
     return dataset["features"], dataset["labels"].astype(np.int64)
 
 

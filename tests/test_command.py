@@ -68,10 +68,10 @@ def test_an_exercise_still_to_be_written_is_told_before_the_work(
             "python tests/check.py resize\n")
 
 
-def run(code, **options):
+def run(code, **environment):
     """A process of its own that runs `code`."""
-    defaults = {"cwd": LAB, "capture_output": True, "text": True}
-    return subprocess.run([sys.executable, "-c", code], **{**defaults, **options}, check=False)
+    return subprocess.run([sys.executable, "-c", code], cwd=LAB, capture_output=True, text=True,
+                          check=False, env={**os.environ, **environment})
 
 
 MAIN = "from data.lab.command import LabError, run_script\n" \
@@ -79,8 +79,8 @@ MAIN = "from data.lab.command import LabError, run_script\n" \
        "run_script(main)"
 
 
-def test_names_outside_the_outputs_encoding(tmp_path):
-    ran = run(MAIN, env={**os.environ, "PYTHONIOENCODING": "ascii"})
+def test_names_outside_the_outputs_encoding():
+    ran = run(MAIN, PYTHONIOENCODING="ascii")
     assert ran.returncode == 2
     assert ran.stdout == "Image 0: \\u4ea4\\udcff\n" and ran.stderr == "-c: \\u901a: wrong\n"
 
@@ -106,7 +106,7 @@ def test_what_tensorflow_says_before_it_fails_is_shown(tmp_path, end, told):
     (package / "__init__.py").write_text(
         "import os\nos.write(2, b'this CPU has no AVX')\nfrom unittest.mock import Mock\n"
         f"logging, disable_eager_execution = Mock(), Mock()\n{end}\n")
-    ran = run("import data.lab.tf1", env={**os.environ, "PYTHONPATH": str(tmp_path)})
+    ran = run("import data.lab.tf1", PYTHONPATH=str(tmp_path))
     assert told in ran.stderr and (told or not ran.stderr)
     assert (ran.returncode == 0) == (not end)
     assert "Traceback" not in ran.stderr or "ImportError" in ran.stderr

@@ -22,8 +22,8 @@ from data.lab.weights import read_weights
 def test_split_by_track_keeps_tracks_whole_and_every_class_on_both_sides():
     labels = np.repeat(np.arange(43), 90)
     tracks = np.repeat(np.arange(129), TRACK)
-    rngs = [np.random.default_rng(seed) for seed in (0, 0, 1)]
-    split = [dataset.split_by_track(tracks, labels, rng) for rng in rngs]
+    split = [dataset.split_by_track(tracks, labels, np.random.default_rng(seed))
+             for seed in (0, 0, 1)]
     training, validation = split[0]
     assert not set(tracks[training]) & set(tracks[validation])
     assert sorted([*training, *validation]) == list(range(len(labels)))
@@ -50,29 +50,34 @@ def test_limit_takes_the_first_tracks(drawn):
 # Loading
 
 
-def load(path, **arguments):
-    defaults = {"limit": None, "random_split": False, "test": None, "size": 32}
-    args = SimpleNamespace(train=path, **{**defaults, **arguments})
-    return dataset.load(args, np.random.default_rng(0))
+@pytest.fixture
+def load(tmp_path):
+    """load(data, **settings) -> the data set; data: a folder, or what is written into t.p."""
+
+    def load(data, **settings):
+        if isinstance(data, dict):
+            (tmp_path / "t.p").write_bytes(pickle.dumps(data))
+            data = tmp_path / "t.p"
+        settings = {"limit": None, "random_split": False, "test": None, "size": 32} | settings
+        return dataset.load(SimpleNamespace(train=data, **settings), np.random.default_rng(0))
+
+    return load
 
 
-def write(tmp_path, signs):
-    (tmp_path / "t.p").write_bytes(pickle.dumps(signs))
-    return tmp_path / "t.p"
+def part(signs, keep):
+    return {key: array[keep] for key, array in signs.items()}
 
 
-def test_an_empty_class_is_an_error(tmp_path, few):
-    keep = few["labels"] != 17
+def test_an_empty_class_is_an_error(load, few):
     with pytest.raises(LabError, match=r"t.p: class 17 \(No entry\) has 0 images"):
-        load(write(tmp_path, {key: array[keep] for key, array in few.items()}))
-    keep = few["labels"] == 0
+        load(part(few, few["labels"] != 17))
     with pytest.raises(LabError, match=r"t.p: has 1 classes; give 2 to 1,000"):
-        load(write(tmp_path, {key: array[keep] for key, array in few.items()}))
+        load(part(few, few["labels"] == 0))
 
 
-def test_without_tracks_each_class_is_split_at_random_and_that_is_told(tmp_path, few, capsys):
+def test_without_tracks_each_class_is_split_at_random_and_that_is_told(load, few, capsys):
     del few["tracks"]
-    data = load(write(tmp_path, few))
+    data = load(few)
     captured = capsys.readouterr()
     assert data.tracks is None
     assert captured.out.startswith("258 images, split at random, class by class: 172 train the")
@@ -80,18 +85,16 @@ def test_without_tracks_each_class_is_split_at_random_and_that_is_told(tmp_path,
     assert set(data.labels[data.validation]) == set(data.labels[data.training]) == set(range(43))
 
 
-def test_a_class_that_chance_leaves_out_is_told(tmp_path, few, capsys):
-    few = {key: array[::3] for key, array in few.items()}
-    data = load(write(tmp_path, few), random_split=True)
+def test_a_class_that_chance_leaves_out_is_told(load, few, capsys):
+    data = load(part(few, slice(None, None, 3)), random_split=True)
     absent = np.setdiff1d(data.labels, data.labels[data.training]).tolist()
     assert absent
     told = f"the training has none of class {', '.join(map(str, absent))}\n"
     assert told in capsys.readouterr().err
 
 
-def test_a_class_with_one_track_is_told(tmp_path, few, capsys):
-    keep = (few["labels"] != 17) | (np.cumsum(few["labels"] == 17) <= 3)
-    data = load(write(tmp_path, {key: array[keep] for key, array in few.items()}))
+def test_a_class_with_one_track_is_told(load, few, capsys):
+    data = load(part(few, (few["labels"] != 17) | (np.cumsum(few["labels"] == 17) <= 3)))
     assert 17 in data.labels[data.training] and 17 not in data.labels[data.validation]
     captured = capsys.readouterr()
     assert captured.out.startswith("255 images, split by its 85 tracks")
@@ -101,22 +104,28 @@ def test_a_class_with_one_track_is_told(tmp_path, few, capsys):
 # Folders
 
 
+def make_folders(folder, labels, names):
+    """Folders of random pictures, all of the same names."""
+    rng = np.random.default_rng(0)
+    for label in labels:
+        (folder / label).mkdir(parents=True, exist_ok=True)
+        for name in names:
+            picture = Image.fromarray(rng.integers(0, 256, (40, 30, 3), np.uint8))
+            picture.save(folder / label / f"{name}.png")
+
+
 @pytest.fixture
 def folder(tmp_path):
-    """Two classes of random pictures, 3 tracks of 2 in each, among other files."""
-    rng = np.random.default_rng(0)
-    for name in ("cat", "dog"):
-        (tmp_path / "my" / name).mkdir(parents=True)
-        for i in range(6):
-            picture = Image.fromarray(rng.integers(0, 256, (40, 30, 3)).astype(np.uint8))
-            picture.save(tmp_path / "my" / name / f"pet{i // 2}_{i % 2}.png")
+    """Two classes, 3 tracks of 2 pictures in each, among other files."""
+    folder = tmp_path / "my"
+    make_folders(folder, ["cat", "dog"], [f"pet{i // 2}_{i % 2}" for i in range(6)])
     for other in (".hidden.png", "notes.txt", "GT-00000.csv"):
-        (tmp_path / "my" / "cat" / other).write_text("no picture")
-    (tmp_path / "my" / ".git").mkdir()
-    return tmp_path / "my"
+        (folder / "cat" / other).write_text("no picture")
+    (folder / ".git").mkdir()
+    return folder
 
 
-def test_a_folder_of_folders(folder, capsys):
+def test_a_folder_of_folders(load, folder, capsys):
     data = load(folder)
     assert data.names == ["cat", "dog"] and data.extra == {"names": ["cat", "dog"]}
     assert data.labels.tolist() == [0] * 6 + [1] * 6
@@ -131,7 +140,7 @@ def test_a_folder_of_folders(folder, capsys):
     assert load(folder, limit=2).images.digests.shape == (8, 32)
 
 
-def test_pictures_that_cannot_be_read_are_told_and_left_out(folder, capsys):
+def test_pictures_that_cannot_be_read_are_told_and_left_out(load, folder, capsys):
     (folder / "cat" / "pet0_0.png").write_bytes(b"<html>")
     (folder / "cat" / "a\x1b[2J_1.png").write_bytes(b"")
     data = load(folder)
@@ -143,50 +152,40 @@ def test_pictures_that_cannot_be_read_are_told_and_left_out(folder, capsys):
 
 @pytest.mark.parametrize("names", [
     ["IMG_1", "IMG_2", "IMG_3"], ["a", "b_1", "b_2"], ["a_1", "b_1", "c_1"], ["_1", "_2", "_3"]])
-def test_names_that_show_no_tracks(tmp_path, capsys, names):
-    for label in ("cat", "dog"):
-        (tmp_path / label).mkdir()
-        for i, name in enumerate(names):
-            Image.new("RGB", (8, 8), (i, 0, 0)).save(tmp_path / label / f"{name}.png")
+def test_names_that_show_no_tracks(load, tmp_path, capsys, names):
+    make_folders(tmp_path, ["cat", "dog"], names)
     data = load(tmp_path)
     assert data.tracks is None and set(data.labels[data.validation]) == {0, 1}
     assert "shows no tracks" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("make, message", [
-    (lambda path: None, "holds no pictures in folders"),
-    (lambda path: (path / "cat").mkdir(), "holds no pictures in folders"),
-    (lambda path: [Image.new("RGB", (8, 8)).save(path / f"{i}.png") for i in range(4)],
-     "holds no pictures in folders"),
-    (lambda path: [(path / "cat").mkdir()] + [
-        Image.new("RGB", (8, 8)).save(path / "cat" / f"{i}.png") for i in range(4)],
-     "has 1 classes; give 2 to 1,000"),
-    (lambda path: [[(path / name).mkdir(), Image.new("RGB", (8, 8)).save(path / name / "a.png")]
-                   for name in ("cat", "dog")], r"class 0 \(cat\) has 1 images; give each class two"),
+@pytest.mark.parametrize("labels, names, message", [
+    ([], "", "holds no pictures in folders"),
+    (["cat"], "", "holds no pictures in folders"),
+    (["."], "1234", "holds no pictures in folders"),
+    (["cat"], "1234", "has 1 classes; give 2 to 1,000"),
+    (["cat", "dog"], "a", r"class 0 \(cat\) has 1 images; give each class two"),
 ])
-def test_folders_that_are_too_small(tmp_path, make, message):
-    make(tmp_path)
+def test_folders_that_are_too_small(load, tmp_path, labels, names, message):
+    make_folders(tmp_path, labels, names)
     with pytest.raises(LabError, match=message):
         load(tmp_path)
 
 
-def test_gtsrbs_own_folder_has_the_german_names_and_the_very_tracks(tmp_path, drawn):
-    images, labels = drawn
-    for i, (image, label) in enumerate(zip(images, labels)):
-        if i % 10 == 0:
-            (tmp_path / f"{label:05}").mkdir(exist_ok=True)
-            name = f"{i % 60 // TRACK:05}_{i % TRACK:05}.ppm"
-            Image.fromarray(image).save(tmp_path / f"{label:05}" / name)
+def test_gtsrbs_own_folder_has_the_german_names_and_the_very_tracks(load, tmp_path, few):
+    for i, (image, label) in enumerate(zip(few["features"], few["labels"])):
+        (tmp_path / f"{label:05}").mkdir(exist_ok=True)
+        name = f"{i % 6 // 3:05}_{i % 3:05}.ppm"
+        Image.fromarray(image).save(tmp_path / f"{label:05}" / name)
     data = load(tmp_path)
     assert data.names == gtsrb.class_names and data.extra == {}
-    pickled = load(write(tmp_path, {"features": images[::10], "labels": labels[::10],
-                                    "tracks": np.arange(258) // 3}))
+    pickled = load(few)
     np.testing.assert_array_equal(data.training, pickled.training)
     np.testing.assert_array_equal(data.images[data.validation], pickled.images[pickled.validation])
     assert dataset.find_names([tmp_path / "00042", tmp_path / "00043"]) == ["00042", "00043"]
 
 
-def test_test_folders_are_of_the_trainings_names(folder, tmp_path):
+def test_test_folders_are_of_the_trainings_names(load, folder, tmp_path):
     data = load(folder, test=folder)
     assert data.test.labels.tolist() == data.labels.tolist()
     (tmp_path / "other" / "bird").mkdir(parents=True)
@@ -194,9 +193,9 @@ def test_test_folders_are_of_the_trainings_names(folder, tmp_path):
         load(folder, test=tmp_path / "other")
 
 
-def test_size_is_of_folders_only(tmp_path, few):
+def test_size_is_of_folders_only(load, few):
     with pytest.raises(LabError, match="t.p: its images have 32x32 pixels; --size 64 needs"):
-        load(write(tmp_path, few), size=64)
+        load(few, size=64)
 
 
 @pytest.mark.parametrize("size", [32, 227])
@@ -215,11 +214,10 @@ def test_own_classes_from_end_to_end(tmp_path, run_main, size):
     (copy,) = paths.DATA.glob("runs/*/head.npy")
     assert copy.read_bytes() == head.read_bytes()
     pictures = sorted(folder.glob("*/00000_00029.png"))  # of tracks that trained or validated
-    for script, flags in ((traffic_sign_inference, ["--head", head]), (imagenet_inference, None)):
-        if flags is None:  # a whole network of these classes
-            whole = {**read_weights(paths.DATA / "standin" / "bvlc-alexnet.npy"), **weights}
-            np.save(tmp_path / "whole.npy", {**whole, "names": names, "size": size})
-            flags = ["--weights", tmp_path / "whole.npy"]
+    whole = {**read_weights(paths.DATA / "standin" / "bvlc-alexnet.npy"), **weights}
+    np.save(tmp_path / "whole.npy", {**whole, "names": names, "size": size})
+    for script, *flags in ((traffic_sign_inference, "--head", head),
+                           (imagenet_inference, "--weights", tmp_path / "whole.npy")):
         output = run_main(script, *flags, *pictures)
         assert {*re.findall(r"(?m)^(.+): [01]\.\d{3}$", output)} == {*names}
     assert output.count("Image") == 5

@@ -2,11 +2,8 @@
 import errno
 import os
 import signal
-import subprocess
-import sys
 
 import pytest
-from conftest import LAB
 
 from data.lab import paths
 from data.lab.command import LabError
@@ -58,7 +55,6 @@ def test_a_link_stays_one(tmp_path):
 
 
 WRITER = """
-import sys
 from data.lab.paths import atomic_write
 with atomic_write(sys.argv[1]) as file:
     file.write(b"x" * 100000)
@@ -68,17 +64,11 @@ with atomic_write(sys.argv[1]) as file:
 """
 
 
-def start_writer(path):
-    process = subprocess.Popen([sys.executable, "-c", WRITER, path], cwd=LAB, text=True,
-                               stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert process.stdout.readline() == "written\n"
-    return process
-
-
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
-def test_what_a_killed_writer_left_is_cleared_and_a_living_ones_stays(tmp_path):
+def test_what_a_killed_writer_left_is_cleared_and_a_living_ones_stays(tmp_path, start):
     path = tmp_path / "file [b]"
-    killed, living = start_writer(path), start_writer(path)
+    killed, living = start(WRITER, path), start(WRITER, path)
+    assert killed.stdout.readline() == living.stdout.readline() == "written\n"
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
     assert len(list(tmp_path.iterdir())) == 2

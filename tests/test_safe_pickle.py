@@ -5,38 +5,32 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from conftest import bad_file
 
 from data.lab.command import LabError
 from data.lab.gtsrb import read_signs
 from data.lab.weights import read_weights
 
-COMMAND = b"touch ran"
+CALL = b"(U\x09touch rantR."
 HOSTILE = {
-    "REDUCE": b"cos\nsystem\n(U\x09" + COMMAND + b"tR.",
-    "INST": b"(U\x09" + COMMAND + b"ios\nsystem\n.",
-    "OBJ": b"(cos\nsystem\nU\x09" + COMMAND + b"o.",
-    "NEWOBJ": b"\x80\x02csubprocess\nPopen\n(U\x09" + COMMAND + b"t\x81.",
-    "NEWOBJ_EX": b"\x80\x04csubprocess\nPopen\n(U\x09" + COMMAND + b"t}\x92.",
-    "BUILD": b"\x80\x02cfunctools\npartial\n)\x81(cos\nsystem\n(U\x09" + COMMAND + b"t}Ntb.",
+    "REDUCE": b"cos\nsystem\n" + CALL,
+    "INST": b"(U\x09touch ranios\nsystem\n.",
+    "OBJ": b"(cos\nsystem\nU\x09touch rano.",
+    "NEWOBJ": b"\x80\x02csubprocess\nPopen\n(U\x09touch rant\x81.",
+    "NEWOBJ_EX": b"\x80\x04csubprocess\nPopen\n(U\x09touch rant}\x92.",
+    "BUILD": b"\x80\x02cfunctools\npartial\n)\x81(cos\nsystem\n(U\x09touch rant}Ntb.",
     "BUILD on what is admitted": b"\x80\x02cnumpy\nndarray\n}U\x0c__setstate__cos\nsystem\nsb.",
-    "STACK_GLOBAL": b"\x80\x04\x8c\x02os\x8c\x06system\x93(U\x09" + COMMAND + b"tR.",
+    "STACK_GLOBAL": b"\x80\x04\x8c\x02os\x8c\x06system\x93" + CALL,
     "STACK_GLOBAL nested": b"\x80\x04\x8c\x05numpy\x8c\x12ndarray.__reduce__\x93)R.",
-    "nested from numpy": b"\x80\x04\x8c\x05numpy\x8c\x0bos.system__\x93(U\x09" + COMMAND + b"tR.",
-    "getattr": b"\x80\x04\x8c\x08builtins\x8c\x07getattr\x93.",
-    "Python 2 eval": b"c__builtin__\neval\n(U\x09" + COMMAND + b"tR.",
-    "eval": b"cbuiltins\neval\n(U\x09" + COMMAND + b"tR.",
-    "numpy runstring": b"cnumpy.testing._private.utils\nrunstring\n(U\x09" + COMMAND + b"}tR.",
-    "numpy exec_command": b"cnumpy.distutils.exec_command\nexec_command\n(U\x09" + COMMAND + b"tR.",
-    "numpy load": b"cnumpy\nload\n(U\x09" + COMMAND + b"tR.",
-    "numpy fromfile": b"cnumpy\nfromfile\n(U\x09" + COMMAND + b"tR.",
-    "numpy memmap": b"cnumpy\nmemmap\n(U\x09" + COMMAND + b"tR.",
-    "numpy f2py": b"cnumpy.f2py.diagnose\nrun\n(tR.",
-    "other codecs": b"c_codecs\nencode\n(U\x09" + COMMAND + b"U\x05rot13tR.",
-    "_codecs.decode": b"c_codecs\ndecode\n(U\x09" + COMMAND + b"tR.",
+    "nested from numpy": b"\x80\x04\x8c\x05numpy\x8c\x0bos.system__\x93" + CALL,
+    **{name: b"c" + name.replace(" ", "\n").encode() + b"\n" + CALL for name in (
+        "builtins getattr", "builtins eval", "__builtin__ eval", "copyreg _reconstructor",
+        "pickle loads", "numpy load", "numpy fromfile", "numpy memmap", "numpy.f2py.diagnose run",
+        "numpy.testing._private.utils runstring", "numpy.distutils.exec_command exec_command",
+        "_codecs decode")},
+    "other codecs": b"c_codecs\nencode\n(U\x09touch ranU\x05rot13tR.",
     "structured dtype": b"cnumpy\ndtype\n(U\x05O8,i4tR.",
     "dtype with a line end": b"cnumpy\ndtype\n(U\x03f4\ntR.",
-    "copyreg": b"ccopyreg\n_reconstructor\n(tR.",
-    "pickle.loads": b"cpickle\nloads\n(U\x09" + COMMAND + b"tR.",
 }
 BROKEN = {
     "PERSID": b"Pos.system\n.",
@@ -47,8 +41,6 @@ BROKEN = {
     "objects as bytes": b"\x80\x02}(U\x08featurescnumpy\nndarray\n)R(K\x01K\x01\x85cnumpy\ndtype\n"
                         b"U\x02O8\x85RI0\nU\x08AAAAAAAAtbU\x06labels]u.",
 }
-
-
 
 
 def payload(code, size):
@@ -89,19 +81,13 @@ def write(folder, body, what):
     return path, read_weights if what == "weights" else read_signs
 
 
-def one_line(error):
-    message = str(error.value)
-    assert "\n" not in message and len(message) < 500 and "python data/download.py" in message
-
-
 @pytest.mark.parametrize("name", [*HOSTILE, *BROKEN])
 @pytest.mark.parametrize("what", ["weights", "train"])
 def test_hostile_pickle_does_not_run(tmp_path, monkeypatch, name, what):
     monkeypatch.chdir(tmp_path)
     path, read = write(tmp_path, {**HOSTILE, **BROKEN}[name], what)
-    with pytest.raises(LabError, match="refused, it asks for" if name in HOSTILE else None) as error:
+    with bad_file("refused, it asks for" if name in HOSTILE else None):
         read(path)
-    one_line(error)
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
 
@@ -118,12 +104,11 @@ def test_a_bomb_takes_little_memory(tmp_path, name, what):
     path, read = write(tmp_path, BOMBS[name], what)
     tracemalloc.start()
     try:
-        with pytest.raises(LabError) as error:
+        with bad_file():
             read(path)
         assert tracemalloc.get_traced_memory()[1] < 300e6 + path.stat().st_size
     finally:
         tracemalloc.stop()
-    one_line(error)
 
 
 @pytest.mark.parametrize("read", [read_weights, read_signs])
@@ -136,9 +121,8 @@ def test_a_bomb_takes_little_memory(tmp_path, name, what):
 ])
 def test_files_of_another_kind(tmp_path, read, content, message):
     (tmp_path / "file").write_bytes(content)
-    with pytest.raises(LabError, match=message) as error:
+    with bad_file(message):
         read(tmp_path / "file")
-    one_line(error)
 
 
 def test_absent_file_and_folder(tmp_path):

@@ -7,22 +7,11 @@ from data.lab.standin import __main__ as command
 from data.lab.standin import signs
 
 
-@pytest.fixture(scope="module")
-def dataset():
-    return signs.make_dataset(tracks_per_class=2)
-
-
-def test_there_are_43_classes():
-    assert len(signs.SIGNS) == 43 and signs.SIGNS[14] == ("stop", "STOP")
-
-
 @pytest.mark.parametrize("class_id", range(43))
 def test_sign_is_transparent_outside_its_plate(class_id):
     sign = signs.draw_sign(class_id, 40)
     assert sign.shape == (40, 40, 4) and sign.dtype == np.uint8
-    corners = sign[[0, 0, -1, -1], [0, -1, 0, -1], 3]
-    assert not corners.any()
-    assert sign[20, 20, 3] == 255
+    assert not sign[[0, 0, -1, -1], [0, -1, 0, -1], 3].any() and sign[20, 20, 3] == 255
     for edge in (sign[:, :4], sign[:, -4:], sign[:4], sign[-6:]):
         assert edge[..., 3].any()  # the plate fills the square
 
@@ -42,6 +31,7 @@ def test_schema(dataset):
         "coords": ("uint16", (n, 4)),
     }
     assert dataset["labels"].tolist() == [c for c in range(43) for _ in range(60)]
+    assert signs.SIGNS[14] == ("stop", "STOP")
 
 
 def test_sign_lies_inside_the_frame_and_the_camera_approaches(dataset):
@@ -112,8 +102,7 @@ def test_pictures():
         "poodle.png": (227, 227, 4), "weasel.png": (227, 227, 4),
     }
     assert all(picture.dtype == np.uint8 for picture in pictures.values())
-    assert (pictures["poodle.png"][..., 3] == 255).all()
-    assert (pictures["weasel.png"][..., 3] == 255).all()
+    assert all((pictures[name][..., 3] == 255).all() for name in ("poodle.png", "weasel.png"))
     red, green, blue = pictures["stop.jpg"][6:10, 12:20].reshape(-1, 3).mean(axis=0)
     assert red > 150 and green < 60 and blue < 60
 

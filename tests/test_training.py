@@ -92,12 +92,10 @@ def test_a_diverged_head_does_not_replace_a_good_one(run_main, train_p):
     assert head.read_bytes() == b"good"
 
 
-@pytest.mark.parametrize("flag, name", [
-    ("--train", "absent.p"), ("--weights", "absent.npy"), ("--test", "absent.p")])
-def test_absent_files(run_main, train_p, flag, name):
-    arguments = [] if flag == "--train" else ["--train", train_p]
-    with pytest.raises(LabError, match=f"{name}: does not exist"):
-        run_main(script, *arguments, flag, name)
+@pytest.mark.parametrize("flag", ["--train", "--weights", "--test"])
+def test_absent_files(run_main, train_p, flag):
+    with pytest.raises(LabError, match="absent: does not exist"):
+        run_main(script, "--train", train_p, flag, "absent")
 
 
 def test_a_folder_that_cannot_be_made_is_told_before_the_work(run_main, train_p, monkeypatch):

@@ -5,6 +5,7 @@ import struct
 
 import numpy as np
 import pytest
+from conftest import bad_file
 
 from data.lab import weights as weights_module
 from data.lab.command import LabError
@@ -12,6 +13,7 @@ from data.lab.weights import SHAPES, read_weights, save_weights
 
 TINY = {name: (2, 2, 3, 4) if name.startswith("conv") else (4, 5) for name in SHAPES}
 TINY["fc8"] = (4, None)
+HEAD = [np.ones((4, 3), np.float32), np.ones(3, np.float32)]
 
 
 @pytest.fixture(autouse=True)
@@ -24,10 +26,13 @@ def tiny(monkeypatch):
 def layers():
     rng = np.random.default_rng(0)
     shapes = {name: (*fan_in, units or 7) for name, (*fan_in, units) in TINY.items()}
-    return {
-        name: [rng.standard_normal(s, dtype=np.float32) for s in (shape, shape[-1:])]
-        for name, shape in shapes.items()
-    }
+    return {name: [rng.integers(-99, 99, s).astype("f4") for s in (shape, shape[-1:])]
+            for name, shape in shapes.items()}
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "w.npy"
 
 
 class Python2Pickler(pickle._Pickler):
@@ -42,19 +47,15 @@ class Python2Pickler(pickle._Pickler):
     dispatch[bytes] = save_bytes
 
 
-def write_npy(path, content, pickler=pickle.Pickler, protocol=2, old_names=False):
+def write_npy(path, content, pickler, protocol, old_names):
     """A NPY 1.0 file of one pickled object, as np.save writes it."""
-    array = np.empty((), object)
-    array[()] = content
-    file = io.BytesIO()
-    pickler(file, protocol).dump(array)
-    body = file.getvalue()
-    if old_names:
-        body = body.replace(b"numpy._core", b"numpy.core")
-    header = b"{'descr': '|O', 'fortran_order': False, 'shape': (), }"
-    header += b" " * (70 - len(header) - 1) + b"\n"
-    path.write_bytes(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + body)
-    return path
+    pickled = io.BytesIO()
+    pickler(pickled, protocol).dump(np.array(content, object))
+    body = pickled.getvalue()
+    with open(path, "wb") as file:
+        np.lib.format.write_array_header_1_0(
+            file, {"descr": "|O", "fortran_order": False, "shape": ()})
+        file.write(body.replace(b"numpy._core", b"numpy.core") if old_names else body)
 
 
 def assert_same(read, layers):
@@ -65,23 +66,14 @@ def assert_same(read, layers):
             np.testing.assert_array_equal(a, b)
 
 
-def one_line(error):
-    message = str(error.value)
-    assert "\n" not in message and "download.py" in message
-    return message
-
-
-@pytest.mark.parametrize("old_names", [False, True])
-@pytest.mark.parametrize("pickler", [Python2Pickler, pickle.Pickler])
-def test_both_generations_of_pickle(tmp_path, layers, pickler, old_names):
-    path = write_npy(tmp_path / "w.npy", layers, pickler, old_names=old_names)
-    assert (b"_codecs" in path.read_bytes()) == (pickler is pickle.Pickler)
+@pytest.mark.parametrize("pickler, protocol, old_names", [
+    (Python2Pickler, 2, False), (Python2Pickler, 2, True), (pickle.Pickler, 2, True),
+    *((pickle.Pickler, protocol, False) for protocol in range(6)),
+])
+def test_every_pickle(path, layers, pickler, protocol, old_names):
+    write_npy(path, layers, pickler, protocol, old_names)
+    assert (b"_codecs" in path.read_bytes()) == (pickler is pickle.Pickler and protocol < 3)
     assert_same(read_weights(path), layers)
-
-
-@pytest.mark.parametrize("protocol", [0, 1, 2, 3, 4, 5])
-def test_every_protocol(tmp_path, layers, protocol):
-    assert_same(read_weights(write_npy(tmp_path / "w.npy", layers, protocol=protocol)), layers)
 
 
 @pytest.mark.parametrize("form", [
@@ -90,25 +82,20 @@ def test_every_protocol(tmp_path, layers, protocol):
     lambda layers: {k.encode(): (W, b) for k, (W, b) in layers.items()},
     lambda layers: {k: [np.asfortranarray(W), b.astype(">f4")] for k, (W, b) in layers.items()},
     lambda layers: {k: [W.astype("f8"), b.astype("f8")] for k, (W, b) in layers.items()},
+    lambda layers: {k: [W.astype("f2"), b.astype("f2")] for k, (W, b) in layers.items()},
     lambda layers: {k: np.array([W, b, None], object)[:2] for k, (W, b) in layers.items()},
 ])
-def test_every_layout(tmp_path, layers, form):
-    np.save(tmp_path / "w.npy", form(layers))
-    assert_same(read_weights(tmp_path / "w.npy"), layers)
+def test_every_layout(path, layers, form):
+    np.save(path, form(layers))
+    assert_same(read_weights(path), layers)
 
 
-def test_float16_is_cast(tmp_path, layers):
-    half = {name: [a.astype(np.float16) for a in pair] for name, pair in layers.items()}
-    np.save(tmp_path / "w.npy", half)
-    assert_same(read_weights(tmp_path / "w.npy"), half)
-
-
-def test_only_the_layers_asked_for_are_looked_at(tmp_path, layers):
+def test_only_the_layers_asked_for_are_looked_at(path, layers):
     layers["fc8"] = "spoilt"
-    np.save(tmp_path / "w.npy", layers)
-    assert set(read_weights(tmp_path / "w.npy", ["conv1", "fc7"])) == {"conv1", "fc7"}
+    np.save(path, layers)
+    assert set(read_weights(path, ["conv1", "fc7"])) == {"conv1", "fc7"}
     with pytest.raises(LabError, match="layer fc8 is not a pair"):
-        read_weights(tmp_path / "w.npy")
+        read_weights(path)
 
 
 def spoil(name, W=None, b=None):
@@ -127,32 +114,31 @@ def spoil(name, W=None, b=None):
     (spoil("fc7", b=np.full(5, 1e300)), "fc7's biases hold values that are not finite"),
     (spoil("conv1", W="text"), "conv1's weights: a str instead of a NumPy array"),
     (lambda layers: layers.update(conv1=[layers["conv1"][0]]), "conv1 is not a pair"),
-    (lambda layers: layers.update(conv1={"kernel": 1}), "conv1's weights: a NoneType instead of a NumPy array"),
+    (lambda layers: layers.update(conv1={"kernel": 1}), "conv1's weights: a NoneType instead of"),
 ])
-def test_bad_layers(tmp_path, layers, change, message):
+def test_bad_layers(path, layers, change, message):
     change(layers)
-    np.save(tmp_path / "w.npy", layers)
-    with pytest.raises(LabError, match=message) as error:
-        read_weights(tmp_path / "w.npy")
-    assert "w.npy" in one_line(error)
+    np.save(path, layers)
+    with bad_file(f"w.npy: .*{message}"):
+        read_weights(path)
 
 
-def test_every_truncation_is_noticed_and_bytes_behind_the_end(tmp_path, layers):
-    np.save(tmp_path / "w.npy", layers)
-    whole = (tmp_path / "w.npy").read_bytes()
+def test_every_truncation_is_noticed_and_bytes_behind_the_end(path, layers):
+    np.save(path, layers)
+    whole = path.read_bytes()
     for content in [whole + b"x", *(whole[:n] for n in range(0, len(whole), len(whole) // 60))]:
-        (tmp_path / "w.npy").write_bytes(content)
+        path.write_bytes(content)
         with pytest.raises(LabError):
-            read_weights(tmp_path / "w.npy")
+            read_weights(path)
 
 
-def test_array_file_that_is_no_dict(tmp_path):
-    np.save(tmp_path / "w.npy", np.zeros((3, 4)))
+def test_array_file_that_is_no_dict(path):
+    np.save(path, np.zeros((3, 4)))
     with pytest.raises(LabError, match=r"float64 array of shape \(3, 4\), not a dict of layers"):
-        read_weights(tmp_path / "w.npy")
-    np.save(tmp_path / "w.npy", np.array([1, "a"], object))
+        read_weights(path)
+    np.save(path, np.array([1, "a"], object))
     with pytest.raises(LabError, match="holds a list, not a dict of layers"):
-        read_weights(tmp_path / "w.npy")
+        read_weights(path)
 
 
 def test_real_broken_download(real_data):
@@ -167,15 +153,14 @@ def test_a_head_cannot_be_downloaded(tmp_path):
             read_weights(tmp_path / name, ("fc8",))
 
 
-def test_a_heads_fc8_takes_the_place_of_the_weights(tmp_path, layers):
-    save_weights(tmp_path / "w.npy", {**layers, "fc8": "spoilt"})
-    head = [np.ones((4, 3), np.float32), np.ones(3, np.float32)]
-    save_weights(tmp_path / "head.npy", {"fc8": head})
-    read = read_weights(tmp_path / "w.npy", names={3: "abc"}, head=tmp_path / "head.npy")
-    assert_same(read, {**layers, "fc8": head})
+def test_a_heads_fc8_takes_the_place_of_the_weights(tmp_path, path, layers):
+    save_weights(path, {**layers, "fc8": "spoilt"})
+    save_weights(tmp_path / "head.npy", {"fc8": HEAD})
+    read = read_weights(path, names={3: "abc"}, head=tmp_path / "head.npy")
+    assert_same(read, {**layers, "fc8": HEAD})
     assert read.names == "abc" and read.size == 32
     with pytest.raises(LabError, match="head.npy: fc8 has 3 classes without names, not 1,000 or"):
-        read_weights(tmp_path / "w.npy", names={1000: [], 43: []}, head=tmp_path / "head.npy")
+        read_weights(path, names={1000: [], 43: []}, head=tmp_path / "head.npy")
 
 
 @pytest.mark.parametrize("more, message", [
@@ -186,7 +171,6 @@ def test_a_heads_fc8_takes_the_place_of_the_weights(tmp_path, layers):
     ({"names": ["a", "b", "c"], "size": 10**9}, "size is not a number of pixels"),
 ])
 def test_bad_names_and_sizes(tmp_path, more, message):
-    head = [np.ones((4, 3), np.float32), np.ones(3, np.float32)]
-    save_weights(tmp_path / "head.npy", {"fc8": head, **more})
+    save_weights(tmp_path / "head.npy", {"fc8": HEAD, **more})
     with pytest.raises(LabError, match=message):
         read_weights(tmp_path / "head.npy", ("fc8",), {3: "abc"})
