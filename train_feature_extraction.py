@@ -66,8 +66,9 @@ def build_graph(backbone, classes, learning_rate, size=32):
     # Exercise accuracy, 1 of 3
     accuracy = tf.reduce_mean(tf.cast(tf.equal(tf.argmax(logits, axis=1), labels), tf.float32))
     # End of accuracy
-    return SimpleNamespace(images=images, labels=labels, fc7=fc7, features=features, W=W, b=b,
-                           probs=probs, loss=loss, train_op=train_op, accuracy=accuracy, training={})
+    return SimpleNamespace(
+        images=images, labels=labels, fc7=fc7, features=features, W=W, b=b, probs=probs, loss=loss,
+        train_op=train_op, accuracy=accuracy, training={})
 
 
 def make_feed(args, sess, graph, backbone, images, labels):
@@ -137,7 +138,6 @@ def main():
         result = evaluate(sess, graph, feed, np.arange(len(data.test.labels)), args.batch_size)
         report.print_accuracy("Test Accuracy", result.probs, data.test)
     run.print_files()
-
     # The same head, now on fc7 straight from the network.
     pictures = preprocess(dataset.two_pictures(data))
     print_top5([sess.run(graph.probs, feed_dict={graph.images: pictures})], data.names)

@@ -41,8 +41,8 @@ def finetune(narrow, accuracy=-1.0, evaluate=script.evaluate):
     """{layer: [W, b]} after finetuning from a head of that accuracy."""
     narrow.patch.setattr(script, "evaluate", evaluate)
     head = SimpleNamespace(accuracy=accuracy, probs=np.eye(43)[narrow.data.validation])
-    finetuning.finetune(narrow.args, narrow.data, narrow.weights, head, report.Run(tf.get_default_graph()),
-                        script.train, evaluate)
+    run = report.Run(tf.get_default_graph())
+    finetuning.finetune(narrow.args, narrow.data, narrow.weights, head, run, script.train, evaluate)
     return np.load(paths.DATA / "traffic_sign_alexnet.npy", allow_pickle=True).item()
 
 
@@ -111,7 +111,7 @@ def test_augmented_images_are_the_same_moved_a_little(graph):
     image[:, 12:20, 12:20] = 100
     x = tf.placeholder(tf.float32, (None, 32, 32, 3))
     with tf.Session() as sess:
-        moved, still = sess.run([finetuning.augment(x, 1.0), finetuning.augment(x, 0.0)], {x: image})
+        moved, still = (sess.run(finetuning.augment(x, amount), {x: image}) for amount in (1.0, 0.0))
     np.testing.assert_array_equal(still, image)
     rows, columns = np.mgrid[:32, :32]
     mass = moved[..., 0].sum(axis=(1, 2))

@@ -74,8 +74,8 @@ def cached(images, weights, extract):
     """A function: indices (n,) -> fc7 of these images, float32 (n, 4096).
 
     images: uint8 (N, size, size, 3), or Pictures; weights: {layer: [W, b]}; extract: a batch of
-    images -> their fc7. What an interrupted run left is continued; two runs at once share the work of
-    the first. Raises LabError, before any work, when the disk has too little room.
+    images -> their fc7. What an interrupted run left is continued; two runs at once share the
+    work of the first. Raises LabError, before any work, when the disk has too little room.
     """
     key = make_key(images, weights)
     path = paths.DATA / "cache" / f"fc7-{key}.rows"
