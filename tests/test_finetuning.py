@@ -111,7 +111,7 @@ def test_augmented_images_are_the_same_moved_a_little(graph):
     image[:, 12:20, 12:20] = 100
     x = tf.placeholder(tf.float32, (None, 32, 32, 3))
     with tf.Session() as sess:
-        moved, still = (sess.run(finetuning.augment(x, amount), {x: image}) for amount in (1.0, 0.0))
+        moved, still = (sess.run(finetuning.augment(x, amount), {x: image}) for amount in (1, 0))
     np.testing.assert_array_equal(still, image)
     rows, columns = np.mgrid[:32, :32]
     mass = moved[..., 0].sum(axis=(1, 2))
