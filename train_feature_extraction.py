@@ -49,7 +49,7 @@ def build_graph(backbone, classes, learning_rate, size=32):
     # End of freeze
     # The head takes fc7 from the network, or from the cache when that is fed.
     features = tf.placeholder_with_default(fc7, (None, 4096), name="features")
-    # A new layer with one output for each class, and its loss.
+    # A new layer on `features`, one output for each class, and its loss.
     # Exercise fc8
     W = tf.Variable(tf.truncated_normal((4096, classes), stddev=1e-2), name="head/weights")
     b = tf.Variable(tf.zeros(classes), name="head/biases")

@@ -1,7 +1,7 @@
 """What the lab's ways save: seconds and memory, against the ways that they replace.
 
     python tests/benchmark.py
-    python tests/benchmark.py --train train.p --images 39209 --rounds 1 --no-growth
+    python tests/benchmark.py --train data/train.p --images 39209 --rounds 1 --no-growth
 
 Every run is a process of its own, in a copy of the lab; the ways take turns, and medians
 over the rounds are printed. With the packages onnx and onnxruntime, which the lab does not
