@@ -6,7 +6,7 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 from conftest import bad_file
-from PIL import Image
+from PIL import Image, ImageFile
 
 from data.lab.command import LabError
 from data.lab.pictures import preprocess, print_top5, read_picture
@@ -69,6 +69,13 @@ def test_16_bit(tmp_path, colour, clear, rgb):
     assert (read_picture(tmp_path / "deep.png", 8) == rgb).all()
 
 
+@pytest.mark.parametrize("mode, order", [("I;16", "<"), ("I;16B", ">")])
+def test_16_bit_tiff(tmp_path, mode, order):
+    pixels = np.arange(64, dtype=order + "u2").reshape(8, 8) * 257
+    Image.frombytes(mode, (8, 8), pixels.astype(order + "u2").tobytes()).save(tmp_path / "deep.tif")
+    assert (read_picture(tmp_path / "deep.tif", 8)[..., 0] == pixels // 257).all()
+
+
 @pytest.mark.parametrize("name, content", [
     ("huge.png", png_16_bit((1,), claimed=13_300)),
     ("huge.gif", b"GIF89a" + struct.pack("<HHBBB", 65_000, 65_000, 0x80, 0, 0) + bytes(6)
@@ -76,7 +83,7 @@ def test_16_bit(tmp_path, colour, clear, rgb):
 ])
 def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded(
         tmp_path, monkeypatch, recwarn, name, content):
-    monkeypatch.setattr(iio, "imread", lambda *args, **kwargs: pytest.fail("decoded"))
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda self: pytest.fail("decoded"))
     (tmp_path / name).write_bytes(content)
     with pytest.raises(LabError, match=r"huge.* has \d+ x \d+ pixels, more than 50 million"):
         read_picture(tmp_path / name, 32)
@@ -90,12 +97,19 @@ def test_transparent_parts_lie_on_white(tmp_path):
     assert (read_picture(tmp_path / "clear.png", 32) == 255).all()
 
 
-def test_exif_rotation(tmp_path):
+@pytest.mark.parametrize("mode", ["RGB", "L", "P", "I;16"])
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_exif_turns_and_mirrors(tmp_path, mode, turn):
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 32)).astype(np.uint8)
     exif = Image.Exif()
-    exif[0x112] = 6  # turn by 90 degrees clockwise to show it
-    PICTURE.save(tmp_path / "turned.jpg", exif=exif, quality=95)
-    picture = read_picture(tmp_path / "turned.jpg", 32).astype(int)
-    assert picture[16, 28, 0] > 240 and picture[16, 4, 2] > 240
+    exif[0x112] = turn
+    deep = Image.fromarray(pixels * np.uint16(257))
+    picture = deep if mode == "I;16" else Image.fromarray(pixels).convert(mode)
+    picture.save(tmp_path / "turned.png", exif=exif)
+    shown = pixels.T if turn > 4 else pixels
+    shown = shown[:, ::-1] if turn in (2, 3, 6, 7) else shown
+    shown = shown[::-1] if turn in (3, 4, 7, 8) else shown
+    assert (read_picture(tmp_path / "turned.png", 32) == shown[..., None]).all()
 
 
 def test_right_size_is_left_alone(tmp_path):

@@ -2,9 +2,8 @@
 import warnings
 from pathlib import Path
 
-import imageio.v3 as iio
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from data.lab.command import LabError, path, printable
 
@@ -55,23 +54,22 @@ def read_pictures(paths, size):
 
 def decode(path):
     """The picture at `path` in Pillow's mode RGBA, turned as its EXIF data says."""
-    with Image.open(path, formats=FORMATS) as header:  # decodes nothing yet
-        width, height = header.size
-        clear = header.info.get("transparency")
-    if width * height > PIXELS:
-        raise LabError(f"{path}: has {width} x {height} pixels, more than {PIXELS / 1e6:.0f} "
-                       "million; make it smaller")
-    pixels = iio.imread(path, plugin="pillow", index=0, rotate=True)
-    if pixels.dtype in (np.uint16, np.int32):  # 16 bits, which Pillow would clip to 8
-        picture = Image.fromarray((pixels / 65535 * 255).round().astype(np.uint8))
-        picture = picture.convert("RGBA")
-        if clear is not None:  # the grey that is transparent
-            picture.putalpha(Image.fromarray(np.uint8(255) * (pixels != clear)))
-        return picture
-    if pixels.dtype not in (np.uint8, bool):
-        raise ValueError(f"pixels of dtype {pixels.dtype}")
-    # Read anew: the array alone does not tell CMYK from RGBA.
-    return Image.fromarray(iio.imread(path, plugin="pillow", index=0, rotate=True, mode="RGBA"))
+    with Image.open(path, formats=FORMATS) as picture:  # decodes nothing yet
+        width, height = picture.size
+        if width * height > PIXELS:
+            raise LabError(f"{path}: has {width} x {height} pixels, more than {PIXELS / 1e6:.0f} "
+                           "million; make it smaller")
+        clear = picture.info.get("transparency")
+        picture = ImageOps.exif_transpose(picture)
+    if picture.mode == "F":
+        raise ValueError("pixels that are no whole numbers")
+    if picture.mode[0] != "I":
+        return picture.convert("RGBA")
+    pixels = np.asarray(picture)  # of 16 bits, which Pillow would clip to 8
+    picture = Image.fromarray((pixels / 65535 * 255).round().astype(np.uint8)).convert("RGBA")
+    if clear is not None:  # the grey that is transparent
+        picture.putalpha(Image.fromarray(np.uint8(255) * (pixels != clear)))
+    return picture
 
 
 def preprocess(images):
