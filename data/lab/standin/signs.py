@@ -100,23 +100,10 @@ def draw_text(image, colour, string, box):
 # ---- plates, pictograms, signs ----------------------------------------------------------
 
 OUTLINE = (50, 6, 96, 88, 4, 88, 50, 6, 96, 88)  # one side twice: every corner is a joint
-TRIANGLE = [polygon(RED, *OUTLINE), line(RED, 7, *OUTLINE),
-            polygon(WHITE, 50, 21, 83, 81, 17, 81)]
-
-PLATES = {
-    "prohibition": [disc(RED, 50, 50, 50), disc(WHITE, 50, 50, 38)],
-    "warning": TRIANGLE,
-    "yield": place(TRIANGLE, turn=180),
-    "mandatory": [disc(WHITE, 50, 50, 50), disc(BLUE, 50, 50, 47)],
-    "stop": [polygon(WHITE, 29, 0, 71, 0, 100, 29, 100, 71, 71, 100, 29, 100, 0, 71, 0, 29),
-             polygon(RED, 31, 4, 69, 4, 96, 31, 96, 69, 69, 96, 31, 96, 4, 69, 4, 31)],
-    "priority": [polygon(GREY, 50, 0, 100, 50, 50, 100, 0, 50),
-                 polygon(WHITE, 50, 2, 98, 50, 50, 98, 2, 50),
-                 polygon(YELLOW, 50, 20, 80, 50, 50, 80, 20, 50)],
-    "end": [disc(GREY, 50, 50, 50), disc(WHITE, 50, 50, 47)],
-    "no entry": [disc(WHITE, 50, 50, 50), disc(RED, 50, 50, 48),
-                 polygon(WHITE, 12, 40, 88, 40, 88, 60, 12, 60)],
-}
+PROHIBITION = [disc(RED, 50, 50, 50), disc(WHITE, 50, 50, 38)]
+WARNING = [polygon(RED, *OUTLINE), line(RED, 7, *OUTLINE), polygon(WHITE, 50, 21, 83, 81, 17, 81)]
+MANDATORY = [disc(WHITE, 50, 50, 50), disc(BLUE, 50, 50, 47)]
+END = [disc(GREY, 50, 50, 50), disc(WHITE, 50, 50, 47)]
 
 
 def car(colour):
@@ -152,90 +139,80 @@ AHEAD = arrow(WHITE, 12, 50, 82, 50, 32)
 AHEAD_OR_LEFT = (arrow(WHITE, 10, 58, 84, 58, 27)
                  + arrow(WHITE, 10, 58, 74, 54, 66, 46, 62, 30, 62))
 
-PICTOGRAMS = {
-    "nothing": [],
-    **{n: [text(BLACK, n, 25, 31, 75, 69)] for n in ("20", "30", "50", "60", "70", "80")},
-    **{n: [text(BLACK, n, 18, 33, 82, 67)] for n in ("100", "120")},
-    "end of 80": [text(GREY, "80", 17, 27, 83, 73), *BARS],
-    "end of all": BARS,
-    "STOP": [text(WHITE, "STOP", 11, 33, 89, 67)],
-    "two cars": pair(car(RED), car(BLACK)),
-    "lorry and car": pair(lorry(RED), car(BLACK)),
-    "end of two cars": place(pair(car(GREY), car(GREY)), scale=1.25) + BARS,
-    "end of lorry and car": place(pair(lorry(GREY), car(GREY)), scale=1.25) + BARS,
-    "lorry": [polygon(BLACK, 40, 36, 79, 36, 79, 58, 40, 58),
-              polygon(BLACK, 25, 43, 38, 43, 38, 60, 21, 60, 21, 52),
-              polygon(WHITE, 27, 46, 33, 46, 33, 52, 24, 52),
-              polygon(BLACK, 21, 57, 79, 57, 79, 61, 21, 61),
-              disc(BLACK, 31, 62, 5.5), disc(BLACK, 65, 62, 5.5)],
-    "crossing": [polygon(BLACK, 50, 32, 58, 46, 54, 46, 56, 77, 44, 77, 46, 46, 42, 46),
-                 line(BLACK, 5, 35, 60, 65, 60)],
-    "exclamation mark": [polygon(BLACK, 45, 36, 55, 36, 52.5, 63, 47.5, 63),
-                         disc(BLACK, 50, 71, 4.5)],
-    "curve left": CURVE_LEFT,
-    "curve right": mirror(CURVE_LEFT),
-    "double curve": arrow(BLACK, 7, 57, 79, 57, 64, 45, 61, 45, 46),
-    "bumps": [polygon(BLACK, 27, 71, 73, 71, 73, 76, 27, 76),
-              disc(BLACK, 39, 71, 9, 8), disc(BLACK, 61, 71, 9, 8)],
-    "skidding car": place(car(BLACK), 1, 2, 0.85, 14) + [
+SIGNS = [  # plate and pictogram of each class, in the order of gtsrb_classes.txt
+    *[PROHIBITION + [text(BLACK, number, 25, 31, 75, 69)]
+      for number in ("20", "30", "50", "60", "70", "80")],
+    END + [text(GREY, "80", 17, 27, 83, 73)] + BARS,
+    *[PROHIBITION + [text(BLACK, number, 18, 33, 82, 67)] for number in ("100", "120")],
+    PROHIBITION + pair(car(RED), car(BLACK)),
+    PROHIBITION + pair(lorry(RED), car(BLACK)),
+    WARNING + [  # right-of-way
+        polygon(BLACK, 50, 32, 58, 46, 54, 46, 56, 77, 44, 77, 46, 46, 42, 46),
+        line(BLACK, 5, 35, 60, 65, 60)],
+    [polygon(GREY, 50, 0, 100, 50, 50, 100, 0, 50),  # priority road
+     polygon(WHITE, 50, 2, 98, 50, 50, 98, 2, 50),
+     polygon(YELLOW, 50, 20, 80, 50, 50, 80, 20, 50)],
+    place(WARNING, turn=180),  # yield
+    [polygon(WHITE, 29, 0, 71, 0, 100, 29, 100, 71, 71, 100, 29, 100, 0, 71, 0, 29),
+     polygon(RED, 31, 4, 69, 4, 96, 31, 96, 69, 69, 96, 31, 96, 4, 69, 4, 31),
+     text(WHITE, "STOP", 11, 33, 89, 67)],
+    PROHIBITION,  # no vehicles
+    PROHIBITION + [  # no lorries
+        polygon(BLACK, 40, 36, 79, 36, 79, 58, 40, 58),
+        polygon(BLACK, 25, 43, 38, 43, 38, 60, 21, 60, 21, 52),
+        polygon(WHITE, 27, 46, 33, 46, 33, 52, 24, 52),
+        polygon(BLACK, 21, 57, 79, 57, 79, 61, 21, 61),
+        disc(BLACK, 31, 62, 5.5), disc(BLACK, 65, 62, 5.5)],
+    [disc(WHITE, 50, 50, 50), disc(RED, 50, 50, 48),  # no entry
+     polygon(WHITE, 12, 40, 88, 40, 88, 60, 12, 60)],
+    WARNING + [polygon(BLACK, 45, 36, 55, 36, 52.5, 63, 47.5, 63), disc(BLACK, 50, 71, 4.5)],
+    WARNING + CURVE_LEFT,
+    WARNING + mirror(CURVE_LEFT),
+    WARNING + arrow(BLACK, 7, 57, 79, 57, 64, 45, 61, 45, 46),  # double curve
+    WARNING + [  # bumps
+        polygon(BLACK, 27, 71, 73, 71, 73, 76, 27, 76),
+        disc(BLACK, 39, 71, 9, 8), disc(BLACK, 61, 71, 9, 8)],
+    WARNING + place(car(BLACK), 1, 2, 0.85, 14) + [  # slippery
         line(BLACK, 3.5, 38, 64, 42, 68, 36, 73, 39, 80),
         line(BLACK, 3.5, 58, 67, 62, 71, 56, 75, 59, 80)],
-    "narrowing on the right": [line(BLACK, 6, 41, 78, 41, 44),
-                               line(BLACK, 6, 62, 78, 62, 66, 53, 56, 53, 44)],
-    "digging man": [disc(BLACK, 50, 36, 4.5), line(BLACK, 9, 47, 41, 39, 56),
-                    line(BLACK, 5, 39, 54, 45, 65, 42, 79),
-                    line(BLACK, 5, 38, 54, 32, 66, 26, 78),
-                    line(BLACK, 4, 48, 43, 55, 54, 48, 59), line(BLACK, 3, 42, 54, 64, 70),
-                    polygon(BLACK, 54, 79, 62, 69, 68, 66, 77, 79)],
-    "three lamps": [disc(RED, 50, 42, 6.5), disc(YELLOW, 50, 57, 6.5), disc(GREEN, 50, 72, 6.5)],
-    "pedestrian": WALKER,
-    "children": (place(WALKER, -9, 4, 0.95) + place(mirror(WALKER), 11, 10, 0.75)
-                 + [line(BLACK, 3, 45, 53, 57, 58)]),
-    "bicycle": [line(BLACK, 3, *circle(37, 68, 9.5, 9.5)),
-                line(BLACK, 3, *circle(63, 68, 9.5, 9.5)),
-                line(BLACK, 3, 37, 68, 45, 56, 59, 56, 50, 68, 37, 68),
-                line(BLACK, 3, 50, 68, 43, 50), line(BLACK, 3, 39, 50, 47, 50),
-                line(BLACK, 3, 63, 68, 58, 50, 63, 47)],
-    "snowflake": [part for turn in range(0, 360, 60) for part in place(
+    WARNING + [  # narrows on the right
+        line(BLACK, 6, 41, 78, 41, 44), line(BLACK, 6, 62, 78, 62, 66, 53, 56, 53, 44)],
+    WARNING + [  # road work
+        disc(BLACK, 50, 36, 4.5), line(BLACK, 9, 47, 41, 39, 56),
+        line(BLACK, 5, 39, 54, 45, 65, 42, 79), line(BLACK, 5, 38, 54, 32, 66, 26, 78),
+        line(BLACK, 4, 48, 43, 55, 54, 48, 59), line(BLACK, 3, 42, 54, 64, 70),
+        polygon(BLACK, 54, 79, 62, 69, 68, 66, 77, 79)],
+    WARNING + [disc(RED, 50, 42, 6.5), disc(YELLOW, 50, 57, 6.5), disc(GREEN, 50, 72, 6.5)],
+    WARNING + WALKER,
+    WARNING + place(WALKER, -9, 4, 0.95) + place(mirror(WALKER), 11, 10, 0.75) + [  # children
+        line(BLACK, 3, 45, 53, 57, 58)],
+    WARNING + [  # bicycle
+        line(BLACK, 3, *circle(37, 68, 9.5, 9.5)), line(BLACK, 3, *circle(63, 68, 9.5, 9.5)),
+        line(BLACK, 3, 37, 68, 45, 56, 59, 56, 50, 68, 37, 68),
+        line(BLACK, 3, 50, 68, 43, 50), line(BLACK, 3, 39, 50, 47, 50),
+        line(BLACK, 3, 63, 68, 58, 50, 63, 47)],
+    WARNING + [part for turn in range(0, 360, 60) for part in place(  # snow
         [line(BLACK, 3.5, 50, 50, 50, 31), line(BLACK, 3, 44, 33, 50, 40, 56, 33)],
         dy=10, turn=turn)],
-    "deer": [polygon(BLACK, 36, 54, 44, 54, 66, 60, 69, 66, 62, 69, 44, 66, 38, 62),
-             line(BLACK, 6, 41, 59, 37, 47), line(BLACK, 5, 40, 47, 31, 50),
-             line(BLACK, 2.5, 38, 46, 41, 40, 40, 35), line(BLACK, 2.5, 41, 41, 47, 38),
-             line(BLACK, 3.5, 41, 62, 32, 66, 27, 73), line(BLACK, 3.5, 44, 63, 38, 71, 34, 76),
-             line(BLACK, 3.5, 62, 65, 66, 73, 73, 78), line(BLACK, 3.5, 66, 62, 72, 70, 77, 73)],
-    "turn left": TURN_LEFT,
-    "turn right": mirror(TURN_LEFT),
-    "ahead": AHEAD,
-    "ahead or left": AHEAD_OR_LEFT,
-    "ahead or right": mirror(AHEAD_OR_LEFT),
-    "keep right": place(AHEAD, turn=135),
-    "keep left": place(AHEAD, turn=-135),
-    "roundabout": [part for turn in (0, 120, 240) for part in place(
+    WARNING + [  # deer
+        polygon(BLACK, 36, 54, 44, 54, 66, 60, 69, 66, 62, 69, 44, 66, 38, 62),
+        line(BLACK, 6, 41, 59, 37, 47), line(BLACK, 5, 40, 47, 31, 50),
+        line(BLACK, 2.5, 38, 46, 41, 40, 40, 35), line(BLACK, 2.5, 41, 41, 47, 38),
+        line(BLACK, 3.5, 41, 62, 32, 66, 27, 73), line(BLACK, 3.5, 44, 63, 38, 71, 34, 76),
+        line(BLACK, 3.5, 62, 65, 66, 73, 73, 78), line(BLACK, 3.5, 66, 62, 72, 70, 77, 73)],
+    END + BARS,
+    MANDATORY + mirror(TURN_LEFT),
+    MANDATORY + TURN_LEFT,
+    MANDATORY + AHEAD,
+    MANDATORY + mirror(AHEAD_OR_LEFT),
+    MANDATORY + AHEAD_OR_LEFT,
+    MANDATORY + place(AHEAD, turn=135),
+    MANDATORY + place(AHEAD, turn=-135),
+    MANDATORY + [part for turn in (0, 120, 240) for part in place(  # roundabout
         arrow(WHITE, 9, *circle(50, 50, 29, 29, 70, -10)), turn=turn)],
-}
-
-SIGNS = [  # plate and pictogram of each class
-    ("prohibition", "20"), ("prohibition", "30"), ("prohibition", "50"), ("prohibition", "60"),
-    ("prohibition", "70"), ("prohibition", "80"), ("end", "end of 80"), ("prohibition", "100"),
-    ("prohibition", "120"), ("prohibition", "two cars"), ("prohibition", "lorry and car"),
-    ("warning", "crossing"), ("priority", "nothing"), ("yield", "nothing"), ("stop", "STOP"),
-    ("prohibition", "nothing"), ("prohibition", "lorry"), ("no entry", "nothing"),
-    ("warning", "exclamation mark"), ("warning", "curve left"), ("warning", "curve right"),
-    ("warning", "double curve"), ("warning", "bumps"), ("warning", "skidding car"),
-    ("warning", "narrowing on the right"), ("warning", "digging man"), ("warning", "three lamps"),
-    ("warning", "pedestrian"), ("warning", "children"), ("warning", "bicycle"),
-    ("warning", "snowflake"), ("warning", "deer"), ("end", "end of all"),
-    ("mandatory", "turn right"), ("mandatory", "turn left"), ("mandatory", "ahead"),
-    ("mandatory", "ahead or right"), ("mandatory", "ahead or left"), ("mandatory", "keep right"),
-    ("mandatory", "keep left"), ("mandatory", "roundabout"), ("end", "end of two cars"),
-    ("end", "end of lorry and car"),
+    END + place(pair(car(GREY), car(GREY)), scale=1.25) + BARS,
+    END + place(pair(lorry(GREY), car(GREY)), scale=1.25) + BARS,
 ]
-
-
-def sign_primitives(class_id):
-    plate, pictogram = SIGNS[class_id]
-    return PLATES[plate] + PICTOGRAMS[pictogram]
 
 
 def draw_sign(class_id, size):
@@ -244,7 +221,7 @@ def draw_sign(class_id, size):
     class_id: 0..42; size: pixels along the side.
     Returns (size, size, 4) uint8 RGBA, transparent outside the plate.
     """
-    return draw(sign_primitives(class_id), size)
+    return draw(SIGNS[class_id], size)
 
 
 # ---- the data set -----------------------------------------------------------------------
@@ -455,8 +432,8 @@ def make_pictures():
     poodle.png and weasel.png: (227, 227, 4) RGBA, alpha 255.
     """
     return {
-        "construction.jpg": make_picture(place(sign_primitives(25), scale=0.85), 32)[..., :3],
-        "stop.jpg": make_picture(place(sign_primitives(14), scale=0.85), 32)[..., :3],
+        "construction.jpg": make_picture(place(SIGNS[25], scale=0.85), 32)[..., :3],
+        "stop.jpg": make_picture(place(SIGNS[14], scale=0.85), 32)[..., :3],
         "poodle.png": make_picture(POODLE, 227),
         "weasel.png": make_picture(WEASEL, 227),
     }
