@@ -40,13 +40,6 @@ def test_split_at_random_mixes_tracks():
     assert len(set(labels[validation])) == 43
 
 
-def test_limit_takes_the_first_tracks(drawn):
-    labels, tracks = drawn[1], np.arange(2580) // TRACK
-    chosen = dataset.first_tracks(tracks, labels, 1)
-    assert set(tracks[chosen]) == set(range(0, 86, 2))
-    np.testing.assert_array_equal(dataset.first_tracks(None, labels, 1), chosen)
-
-
 # Loading
 
 
@@ -62,6 +55,15 @@ def load(tmp_path):
         return dataset.load(SimpleNamespace(train=data, **settings), np.random.default_rng(0))
 
     return load
+
+
+@pytest.mark.parametrize("start", [0, 2])  # without 2 frames, the tracks are not known
+def test_limit_takes_the_first_tracks_or_30_images_a_class(load, drawn, start):
+    images, labels = (array[start:] for array in drawn)
+    data = load({"features": images, "labels": labels}, limit=1)
+    assert (data.tracks is None) == (start == 2)
+    firsts = [np.flatnonzero(labels == label)[:TRACK] for label in range(43)]
+    np.testing.assert_array_equal(data.images, images[np.concatenate(firsts)])
 
 
 def part(signs, keep):
@@ -137,7 +139,8 @@ def test_a_folder_of_folders(load, folder, capsys):
     assert captured.out == "12 images, split by its 6 tracks: 8 train the head, 4 validate it\n\n"
     assert captured.err == ""
     assert load(folder, size=227).images[:1].shape == (1, 227, 227, 3)
-    assert load(folder, limit=2).images.digests.shape == (8, 32)
+    data = load(folder, limit=2)
+    assert data.images.digests.shape == (8, 32) and len(data.tracks) == len(data.labels) == 8
 
 
 def test_pictures_that_cannot_be_read_are_told_and_left_out(load, folder, capsys):

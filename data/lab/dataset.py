@@ -107,16 +107,10 @@ def read(path, what, size, names=None):
     return read_signs(path, what, names)
 
 
-def first_tracks(tracks, labels, limit):
-    """Indices of the first `limit` tracks of each class; without tracks, of 30 * limit images."""
-    chosen = []
-    for label in np.unique(labels):
-        (members,) = np.nonzero(labels == label)
-        if tracks is None:
-            chosen.append(members[:limit * TRACK])
-        else:
-            chosen.append(members[np.isin(tracks[members], np.unique(tracks[members])[:limit])])
-    return np.concatenate(chosen)
+def choose_tracks(tracks, labels, choose):
+    """bool (N,): whether an image's track is of those that `choose` takes of its class's."""
+    chosen = [choose(np.unique(tracks[labels == label])) for label in np.unique(labels)]
+    return np.isin(tracks, np.concatenate(chosen))
 
 
 def split_by_track(tracks, labels, rng):
@@ -124,11 +118,11 @@ def split_by_track(tracks, labels, rng):
 
     At least one track of a class trains it; a class of a single track is not validated.
     """
-    validates = np.zeros(len(labels), bool)
-    for label in np.unique(labels):
-        own = np.unique(tracks[labels == label])
-        count = min(max(round(VALIDATION * len(own)), 1), len(own) - 1)
-        validates |= np.isin(tracks, rng.permutation(own)[:count])
+
+    def choose(own):
+        return rng.permutation(own)[:min(max(round(VALIDATION * len(own)), 1), len(own) - 1)]
+
+    validates = choose_tracks(tracks, labels, choose)
     return np.flatnonzero(~validates), np.flatnonzero(validates)
 
 
@@ -156,20 +150,22 @@ def load(args, rng):
         few = counts.argmin()
         raise LabError(f"{path}: class {few} ({data.names[few]}) has {counts[few]} images; "
                        "give each class two or more, from different tracks")
+    tracks = np.arange(len(data.labels)) if data.tracks is None else data.tracks
     if args.limit:
-        chosen = first_tracks(data.tracks, data.labels, args.limit)
+        limit = args.limit * (TRACK if data.tracks is None else 1)
+        (chosen,) = np.nonzero(choose_tracks(tracks, data.labels, lambda own: own[:limit]))
         data.images, data.labels = data.images.take(chosen, axis=0), data.labels[chosen]
-        data.tracks = None if data.tracks is None else data.tracks[chosen]
+        tracks = tracks[chosen]
+        data.tracks = None if data.tracks is None else tracks
     if args.random_split:
         how, split = "at random", split_at_random(data.labels, rng)
-    elif data.tracks is None:
-        print(f"{path}: shows no tracks, so each class is split at random: the accuracy is "
-              "optimistic where images of one object are on both sides", file=sys.stderr)
-        how = "at random, class by class"
-        split = split_by_track(np.arange(len(data.labels)), data.labels, rng)
     else:
-        how = f"by its {len(np.unique(data.tracks)):,} tracks"
-        split = split_by_track(data.tracks, data.labels, rng)
+        how = f"by its {len(np.unique(tracks)):,} tracks"
+        split = split_by_track(tracks, data.labels, rng)
+        if data.tracks is None:
+            how = "at random, class by class"
+            print(f"{path}: shows no tracks, so each class is split at random: the accuracy is "
+                  "optimistic where images of one object are on both sides", file=sys.stderr)
     data.training, data.validation = split
     for part in "training", "validation":
         absent = np.setdiff1d(data.labels, data.labels[getattr(data, part)])
