@@ -69,11 +69,12 @@ def test_16_bit(tmp_path, colour, clear, rgb):
     assert (read_picture(tmp_path / "deep.png", 8) == rgb).all()
 
 
-@pytest.mark.parametrize("mode, order", [("I;16", "<"), ("I;16B", ">")])
-def test_16_bit_tiff(tmp_path, mode, order):
-    pixels = np.arange(64, dtype=order + "u2").reshape(8, 8) * 257
-    Image.frombytes(mode, (8, 8), pixels.astype(order + "u2").tobytes()).save(tmp_path / "deep.tif")
-    assert (read_picture(tmp_path / "deep.tif", 8)[..., 0] == pixels // 257).all()
+@pytest.mark.parametrize("mode, dtype", [("I;16", "<u2"), ("I;16B", ">u2"), ("I", "i4")])
+def test_16_bit_tiff(tmp_path, mode, dtype):
+    shown = np.arange(192, 256).reshape(8, 8)
+    pixels = (shown * 257).astype(dtype)
+    Image.frombytes(mode, (8, 8), pixels.tobytes()).save(tmp_path / "deep.tif")
+    assert (read_picture(tmp_path / "deep.tif", 8)[..., 0] == shown).all()
 
 
 @pytest.mark.parametrize("name, content", [
@@ -120,7 +121,8 @@ def test_right_size_is_left_alone(tmp_path):
 
 @pytest.mark.parametrize("content", [
     b"", b"<html>", png_16_bit((1,))[:50], b"\0" * 1000,
-    iio.imwrite("<bytes>", np.full((8, 8), 0.5, "f4"), extension=".tif", plugin="pillow"),
+    *(iio.imwrite("<bytes>", np.full((8, 8), value, kind), extension=".tif", plugin="pillow")
+      for value, kind in ((0.5, "f4"), (65_536, "i4"), (-1, "i4"))),
 ])
 def test_what_is_no_picture(tmp_path, content):
     (tmp_path / "bad.png").write_bytes(content)

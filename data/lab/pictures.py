@@ -66,6 +66,8 @@ def decode(path):
     if picture.mode[0] != "I":
         return picture.convert("RGBA")
     pixels = np.asarray(picture)  # of 16 bits, which Pillow would clip to 8
+    if pixels.min() < 0 or pixels.max() > 65535:
+        raise ValueError("pixels of more than 16 bits")
     picture = Image.fromarray((pixels / 65535 * 255).round().astype(np.uint8)).convert("RGBA")
     if clear is not None:  # the grey that is transparent
         picture.putalpha(Image.fromarray(np.uint8(255) * (pixels != clear)))
