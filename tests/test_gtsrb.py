@@ -144,9 +144,9 @@ def test_where_tracks_cannot_be_known_none_are_told(drawn, order):
 
 def test_nearly_equal_places_of_a_short_track_are_taken_as_one():
     jump = np.ones(89)  # three tracks, one frame is missing, nothing tells where
-    jump[[29, 30, 59]] = 5
+    jump[[29, 30, 59]] = 5, 6.4, 5
     assert gtsrb.starts_of_tracks(jump, 89).tolist() == [0, 59]
-    jump[30] = 9
+    jump[30] = 6.6
     assert gtsrb.starts_of_tracks(jump, 89).tolist() == [0, 30, 59]
 
 
