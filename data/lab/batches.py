@@ -15,7 +15,7 @@ class Progress:
 
     def __init__(self, total, unit, done=0):
         self.total, self.unit, self.done = total, unit, done
-        self.terminal = sys.stderr is not None and sys.stderr.isatty()
+        self.terminal = sys.stderr.isatty()
         self.start = time.monotonic()
         self.due = self.start + (2 if self.terminal else 20)
         self.shown = False

@@ -85,13 +85,13 @@ def run_script(main):
         print(f"{Path(sys.argv[0]).name}: {message}", file=sys.stderr)
         sys.exit(status)
 
-    for stream in sys.stdout, sys.stderr:
-        if stream is not None:  # it is None where it was closed
-            stream.reconfigure(errors="backslashreplace")
+    for name in "stdout", "stderr":
+        stream = getattr(sys, name) or open(os.devnull, "w")  # it is None where it was closed
+        stream.reconfigure(errors="backslashreplace")
+        setattr(sys, name, stream)
     try:
         main()
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        sys.stdout.flush()
     except BrokenPipeError:
         # The reader of a pipe (`| head`) left: keep Python from flushing into it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
