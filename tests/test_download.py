@@ -370,7 +370,9 @@ def test_a_mirror_is_asked_first_and_believed(run, server):
     server.pages["/lab/train.p"] = Page(OTHER)
     run.sources(["/good", sha256(BODY)])
     assert run("--mirror", server.url + "/lab/").out == READY
-    assert run.file.read_bytes() == OTHER and server.asked[0][0] == "/lab/train.p"
+    assert run.file.read_bytes() == OTHER and server.asked == [("/lab/train.p", None)]
+    run.file.write_bytes(b"")
+    assert run("--mirror", server.url).code == 0 and run.file.read_bytes() == BODY  # as /good has
     for wrong in ("", "teacher", "http://[", "http://a b", "file:///etc"):
         result = run("--mirror", wrong)
         assert result.code == 2 and result.err.count("\n") == 1

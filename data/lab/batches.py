@@ -1,6 +1,7 @@
 """Work in batches, with one progress line on stderr: amount, rate and time left."""
 import sys
 import time
+from contextlib import closing
 
 BATCH = 32  # images in one run of the network forwards; larger is not faster on CPUs
 
@@ -50,11 +51,8 @@ def batches(images, size=BATCH, done=0):
 
     The last piece may be smaller. The progress line counts a piece when the next is asked for.
     """
-    progress = Progress(len(images), "images", done)
-    try:
+    with closing(Progress(len(images), "images", done)) as progress:
         for start in range(done, len(images), size):
             batch = images[start:start + size]
             yield batch
             progress.update(start + len(batch))
-    finally:
-        progress.close()
