@@ -39,6 +39,7 @@ def test_errors_end_in_one_line_and_a_status(monkeypatch, capsys, raised, status
     (["--epochs", ""], "'' is not a whole number from 1 to"),
     (["--rate", "-1"], "'-1' is not a number above 0"),
     (["--rate", "nan"], "'nan' is not a number above 0"),
+    (["--rate", "1e38"], "'1e38' is not a number above 0 and below 1e38"),
     (["--file", ""], "argument --file: is empty; give a path, or leave it out"),
     ([""], "argument files: is empty"),
     (["--no-such-flag"], "unrecognized arguments: --no-such-flag; see --help"),
@@ -88,11 +89,12 @@ def test_names_outside_the_outputs_encoding():
 @pytest.mark.skipif(os.name == "nt", reason="a POSIX shell closes the streams")
 @pytest.mark.parametrize("closed", ["1>&-", "2>&-", "0<&- 1>&- 2>&-", "1>/dev/full"])
 def test_closed_streams_and_a_full_disk_are_no_traceback(closed):
-    code = MAIN.replace("raise LabError('\\u901a: wrong')", "import data.lab.tf1")
+    code = MAIN.replace("raise LabError('\\u901a: wrong')",
+                        "import data.lab.tf1, sys\n    print('told', file=sys.stderr)")
     command = ["sh", "-c", f'exec "$0" -c "$1" {closed}', sys.executable, code]
     ran = subprocess.run(command, cwd=LAB, capture_output=True, text=True, check=False)
     assert "Traceback" not in ran.stderr and "Exception ignored" not in ran.stderr
-    assert ran.returncode == (2 if "full" in closed else 0)
+    assert ran.returncode == (2 if "full" in closed else 0) and "told" not in ran.stdout
 
 
 @pytest.mark.parametrize("end, told", [

@@ -222,6 +222,7 @@ def test_breaks_are_mended_in_one_run(run, server, monkeypatch):
     (Page(OTHER, headers={}), Page(headers={}), sha256(BODY)),
     (Page(OTHER * 2, cut=400_000), Page(), ""),  # the server now has less: 416
     (Page(OTHER), Page(ranges=False), ""),
+    (Page(OTHER), Page(headers={"ETag": '"1"', "Content-Range": "bytes 0-9/10"}), ""),
 ])
 def test_bytes_of_two_files_are_not_joined(run, server, monkeypatch, old, new, checksum):
     old.cut = old.cut or 100_000
