@@ -2,6 +2,7 @@
 import errno
 import os
 import signal
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -78,3 +79,14 @@ def test_what_a_killed_writer_left_is_cleared_and_a_living_ones_stays(tmp_path, 
     living.communicate("go\n")
     assert living.returncode == 0
     assert list(tmp_path.iterdir()) == [path] and path.stat().st_size == 100000
+
+
+def test_where_there_are_no_locks_nobodys_file_is_taken_for_a_dead_ones(tmp_path, monkeypatch):
+    no_locks = MagicMock()
+    no_locks.flock.side_effect = OSError(errno.ENOLCK, "no locks")
+    monkeypatch.setattr(paths, "fcntl", no_locks)
+    with paths.atomic_write(tmp_path / "file") as file:
+        with paths.atomic_write(tmp_path / "file"):
+            pass
+        file.write(b"mine")
+    assert (tmp_path / "file").read_bytes() == b"mine"

@@ -66,7 +66,8 @@ def full_disk_is_told(path):
 def try_lock(file, shared=False):
     """Whether `file` is now locked, until it is closed or this process ends.
 
-    It is this process's alone then; with `shared`, no other process has it alone.
+    It is this process's alone then; with `shared`, no other process has it alone. None on a
+    file system without locks, where nobody can know.
     """
     try:
         if fcntl:
@@ -76,16 +77,16 @@ def try_lock(file, shared=False):
             msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
     except (BlockingIOError, PermissionError):
         return False
-    except OSError:  # a file system without locks
-        pass
+    except OSError:
+        return None
     return True
 
 
 def lock(file, shared=False):
     """Lock `file` as try_lock does; wait where another run has it."""
-    if not try_lock(file, shared):
+    if try_lock(file, shared) is False:
         print(f"{shown(file.name)}: another run is at work on it; waiting", file=sys.stderr)
-        while not try_lock(file, shared):
+        while try_lock(file, shared) is False:
             time.sleep(0.1)
 
 
@@ -99,7 +100,8 @@ def open_temporary(path):
                 left.unlink()
     while True:
         file = open(path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp"), "xb")
-        if try_lock(file) and os.path.exists(file.name):  # else taken for a dead one's
+        taken = try_lock(file) is False  # for a dead one's
+        if not taken and os.path.exists(file.name):
             return file
         file.close()
 
