@@ -93,7 +93,7 @@ def discard(*parts):
 
 
 def transfer(url, size, checksum, part, done):
-    """Ask once for what `part`, of `done` bytes, lacks, and append it.
+    """Ask once for what `part`, of `done` bytes, lacks, and append it; whether these were kept.
 
     Where no checksum will tell whether old and new bytes are of one file, the server must say
     that it still has the version, an ETag or a date, of which there is a part.
@@ -138,6 +138,7 @@ def transfer(url, size, checksum, part, done):
     if done > size:
         discard(part)
         raise Lacking("not the file: more bytes come than it has")
+    return kept
 
 
 def fetch(url, size, checksum):
@@ -150,11 +151,11 @@ def fetch(url, size, checksum):
         tries, best = (1, done) if done > best + GAIN else (tries + 1, best)
         time.sleep(BACKOFF * (2 ** (tries - 1) - 1))
         try:
-            transfer(url, size, checksum, part, done)
+            kept = transfer(url, size, checksum, part, done)
             if not checksum or digest(part.read_bytes(), checksum.split(":")[0]) == checksum:
                 return part
             discard(part)
-            raise (HTTPError if done else Lacking)("its checksum is not the published one")
+            raise (HTTPError if kept else Lacking)("its checksum is not the published one")
         except HTTPError as error:
             say(f"  {error.args[0]}")
     raise Lacking(f"given up after {TRIES} tries")

@@ -245,6 +245,16 @@ def test_another_host_goes_on_where_the_checksum_is_one(run, server):
         run.file.unlink()
 
 
+def test_a_whole_file_of_another_checksum_is_fetched_once(run, server, monkeypatch):
+    server.pages["/good"] = Page(cut=100_000)
+    run.sources(["/good", sha256(BODY)])
+    assert run().code == 1
+    server.pages["/good"] = Page(OTHER, ranges=False)
+    server.asked.clear()
+    monkeypatch.setattr(download, "TRIES", 2)
+    assert run().code == 1 and len(server.asked) == 1
+
+
 def test_what_is_bad_despite_its_checksum_is_not_fetched_again(run, server):
     server.pages |= {"/one/a": Page(b"junk"), "/two/a": Page(b"junk")}
     run.sources(["/one/a", sha256(b"junk")], ["/two/a", sha256(b"junk")], ["/good"])
@@ -336,6 +346,16 @@ def test_two_at_once_share_the_work(run, server, start):
     server.released.set()
     assert [process.communicate()[0] for process in (first, second)] == [READY] * 2
     assert len(server.asked) == 1 and run.names() == ["train.p"]
+
+
+def test_one_that_waits_and_is_stopped_leaves_the_others_work(run, monkeypatch):
+    part = run.file.with_name("train.p.12345678.part")
+    part.write_bytes(b"the other's")
+    monkeypatch.setattr(time, "sleep", stop)
+    with open(run.file.with_name(".download.lock"), "ab") as other:
+        paths.lock(other)
+        assert run().code == 130
+    assert part.read_bytes() == b"the other's" and run.names() == [part.name]
 
 
 class FullDisk(io.FileIO):

@@ -100,10 +100,9 @@ def open_temporary(path):
                 left.unlink()
     while True:
         file = open(path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp"), "xb")
-        taken = try_lock(file) is False  # for a dead one's
-        if not taken and os.path.exists(file.name):
+        if try_lock(file) is not False and os.path.exists(file.name):
             return file
-        file.close()
+        file.close()  # another process took it for a dead one's
 
 
 @contextlib.contextmanager
