@@ -1,23 +1,26 @@
-"""Drawn signs: of the schema of GTSRB's train.p, and all different."""
+"""Synthetic files: signs with the schema of GTSRB's train.p, all different, and their versions."""
+import shutil
+import subprocess
+import sys
+
 import numpy as np
 import pytest
+from conftest import LAB
 from PIL import Image
 
+from data.lab import paths, standin
+from data.lab.command import LabError
 from data.lab.standin import __main__ as command
 from data.lab.standin import signs
 
 
-@pytest.mark.parametrize("class_id", range(43))
-def test_sign_is_transparent_outside_its_plate(class_id):
-    sign = signs.draw_sign(class_id, 40)
-    assert sign.shape == (40, 40, 4) and sign.dtype == np.uint8
-    assert not sign[[0, 0, -1, -1], [0, -1, 0, -1], 3].any() and sign[20, 20, 3] == 255
-    for edge in (sign[:, :4], sign[:, -4:], sign[:4], sign[-6:]):
-        assert edge[..., 3].any()  # the plate fills the square
-
-
-def test_every_sign_is_drawn_differently():
-    drawn = np.array([signs.draw_sign(c, 32).astype(float) for c in range(43)]).reshape(43, -1)
+def test_signs_are_transparent_outside_their_plates_and_all_different():
+    for sign in signs.SIGNS:
+        assert sign.shape == (64, 64, 4) and sign.dtype == np.uint8
+        assert not sign[[0, 0, -1, -1], [0, -1, 0, -1], 3].any() and sign[32, 32, 3] == 255
+        for edge in (sign[:, :7], sign[:, -7:], sign[:7], sign[-10:]):
+            assert edge[..., 3].any()  # the plate fills the square
+    drawn = signs.SIGNS.reshape(43, -1).astype(float)
     distances = np.sqrt(((drawn[:, None] - drawn) ** 2).mean(axis=2))
     assert distances[~np.eye(43, dtype=bool)].min() > 8
 
@@ -31,7 +34,6 @@ def test_schema(dataset):
         "coords": ("uint16", (n, 4)),
     }
     assert dataset["labels"].tolist() == [c for c in range(43) for _ in range(60)]
-    assert signs.SIGNS[14][-1][2] == "STOP"
 
 
 def test_sign_lies_inside_the_frame_and_the_camera_approaches(dataset):
@@ -52,18 +54,13 @@ def test_coords_hold_the_sign():
         assert np.abs(np.array(found) - box[:3]).max() < 3
 
 
-def test_same_seed_gives_same_bytes():
-    first, again = (signs.make_dataset(tracks_per_class=1, seed=3) for _ in range(2))
-    assert all((first[key] == again[key]).all() for key in first)
-    other = signs.make_dataset(tracks_per_class=1, seed=4)
-    assert (first["features"] != other["features"]).mean() > 0.5
-
-
-def test_first_tracks_do_not_depend_on_their_number(dataset):
+def test_same_seed_gives_same_bytes_for_any_number_of_tracks(dataset):
     one = signs.make_dataset(tracks_per_class=1)
     for key in one:
         two = dataset[key].reshape(43, 2, 30, *dataset[key].shape[1:])
         assert (one[key] == two[:, 0].reshape(one[key].shape)).all()
+    other = signs.make_dataset(tracks_per_class=1, seed=4)
+    assert (one["features"] != other["features"]).mean() > 0.5
 
 
 def test_frames_change_slowly_and_tracks_differ(dataset):
@@ -86,7 +83,7 @@ def plate_pattern(image, opacity):
 
 
 def test_classes_can_be_told_apart_in_the_dataset(dataset):
-    drawn = np.array([signs.draw_sign(c, 24) for c in range(43)]).astype(float)
+    drawn = np.array([Image.fromarray(sign).resize((24, 24)) for sign in signs.SIGNS]).astype(float)
     colors, opacities = drawn[..., :3], drawn[..., 3:] / 255
     patterns = [plate_pattern(*pair) for pair in zip(colors, opacities)]
     nearest = dataset["features"][29::30, 4:28, 4:28].astype(float)  # each track's last frame
@@ -96,19 +93,63 @@ def test_classes_can_be_told_apart_in_the_dataset(dataset):
 
 
 def test_pictures():
-    pictures = signs.make_pictures()
-    assert {name: picture.shape for name, picture in pictures.items()} == {
-        "construction.jpg": (32, 32, 3), "stop.jpg": (32, 32, 3),
-        "poodle.png": (227, 227, 4), "weasel.png": (227, 227, 4),
-    }
-    assert all(picture.dtype == np.uint8 for picture in pictures.values())
-    assert all((pictures[name][..., 3] == 255).all() for name in ("poodle.png", "weasel.png"))
-    red, green, blue = pictures["stop.jpg"][6:10, 12:20].reshape(-1, 3).mean(axis=0)
+    for name, mode, side in (("construction.jpg", "RGB", 32), ("stop.jpg", "RGB", 32),
+                             ("poodle.png", "RGBA", 227), ("weasel.png", "RGBA", 227)):
+        with Image.open(standin.find(name)) as image:
+            assert (image.mode, image.size) == (mode, (side, side))
+            assert image.getextrema()[3:] in ((), ((255, 255),))  # opaque
+    stop = np.asarray(Image.open(standin.find("stop.jpg")))
+    red, green, blue = stop[6:10, 12:20].reshape(-1, 3).mean(axis=0)
     assert red > 150 and green < 60 and blue < 60
 
 
-def test_contact_sheet(tmp_path, run_main):
-    run_main(command, "--sheet", tmp_path / "sheet.png")
-    assert (tmp_path / "sheet.png").stat().st_size < 200_000
-    with Image.open(tmp_path / "sheet.png") as image:
-        assert image.width > 800 and len(image.convert("RGB").getcolors()) > 30
+def test_a_new_version_of_the_lab_uses_new_files(tmp_path):
+    """What an earlier version made stays out of use; the checksum is of all that makes them."""
+    shutil.copytree(LAB / "data" / "lab", tmp_path / "data" / "lab")
+    sources = tmp_path / "data" / "lab" / "standin"
+    code = "import sys; from data.lab.standin import find; print(find(sys.argv[1]))"
+
+    def find(name):
+        ran = subprocess.run([sys.executable, "-c", code, name], cwd=tmp_path, text=True,
+                             capture_output=True, check=True)
+        return tmp_path / ran.stdout.strip()
+
+    paths = [find("stop.jpg"), find("stop.jpg")]
+    assert paths[0] == paths[1]
+    for source in "signs.py", "signs.png", "weights.py", "pictures/stop.jpg":
+        (sources / source).write_bytes((sources / source).read_bytes() + b"\n")
+        paths.append(find("stop.jpg"))
+    assert len(set(paths)) == 5
+    assert paths[-1].read_bytes() == paths[0].read_bytes() + b"\n"
+
+
+def test_two_that_make_a_file_at_once_both_end_well(monkeypatch):
+    (paths.DATA / "standin").unlink()
+    write, others = standin.write, []
+
+    def write_late(name, file):
+        monkeypatch.setattr(standin, "write", write)
+        others.append(standin.find(name).read_bytes())  # another process makes it meanwhile
+        write(name, file)
+
+    monkeypatch.setattr(standin, "write", write_late)
+    path = standin.find("stop.jpg")
+    assert [path.read_bytes()] == others and list(path.parent.iterdir()) == [path]
+
+
+def test_a_folder_of_classes(tmp_path, run_main):
+    run_main(command, tmp_path / "signs", "--classes", 3)
+    folders = sorted((tmp_path / "signs").iterdir())
+    assert [folder.name for folder in folders] == [
+        "Children crossing", "End of no passing by vehicles over 3.5 metric tons", "Stop"]
+    frames = [f"{track:05}_{frame:05}.png" for track in range(4) for frame in range(30)]
+    assert sorted(file.name for file in folders[2].iterdir()) == frames
+    image = np.asarray(Image.open(folders[2] / "00001_00007.png"))
+    assert (image == signs.make_track(14, np.random.default_rng([0, 14, 1]))[0][7]).all()
+
+
+@pytest.mark.parametrize("arguments, message", [
+    ([], "name a folder to write"), (["signs", "--classes", "44"], "from 2 to 43")])
+def test_without_a_folder_or_with_too_many_classes(run_main, arguments, message):
+    with pytest.raises(LabError, match=message):
+        run_main(command, *arguments)

@@ -1,94 +1,29 @@
 """Figures of a training run, drawn with Pillow."""
 import io
 import textwrap
+import unicodedata
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+from scipy.spatial.distance import cdist
 
+from data.lab.command import printable
 from data.lab.paths import atomic_write
 
+FONT = ImageFont.load_default(12)  # draws ASCII only
+ASCII = str.maketrans({"ß": "ss", "æ": "ae", "Æ": "Ae", "œ": "oe", "ø": "o", "Ø": "O", "ł": "l"})
+RIGHT, WRONG, BLUE = (30, 120, 30), (180, 30, 30), (30, 80, 180)
 CELL = 18  # pixels, of the confusion matrix
 CLASSES = 50  # that it shows at most
-RIGHT, WRONG = (30, 120, 30), (180, 30, 30)  # colours of a full cell
-SIDE = 96  # pixels of a picture in a figure
+SIDE = 96  # pixels of an image in a figure
+BLOCK = 1024  # images whose features are in memory at once
 
 
-def confusion_matrix(labels, predictions, classes):
-    """int (classes, classes): row = the true class, column = the predicted one."""
-    pairs = np.bincount(labels * classes + predictions, minlength=classes**2)
-    return pairs.reshape(classes, classes)
-
-
-def recalls(matrix):
-    """(classes,): the share of each class that is found, NaN for an empty one."""
-    totals = matrix.sum(axis=1)
-    return np.where(totals > 0, np.diag(matrix) / np.maximum(totals, 1), np.nan)
-
-
-def draw_confusion(matrix, names):
-    """A PIL picture of the confusion matrix, each row in per cent of its true class.
-
-    Of more than CLASSES classes it shows those of lowest recall.
-    """
-    shown = np.sort(np.argsort(recalls(matrix), kind="stable")[:CLASSES])
-    percent = 100 * matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    percent = percent[np.ix_(shown, shown)]
-    font = ImageFont.load_default(12)
-    names = [f"{names[i][:60]} {i}" for i in shown]
-    legend = "rows: true class\ncolumns: predicted class\nnumbers: % of the row"
-    margin = int(max(130, *(font.getlength(name) for name in names))) + 12
-    side = CELL * len(names)
-
-    def draw_names(x, anchor):
-        picture = Image.new("RGB", (margin, side), "white")
-        for i, name in enumerate(names):
-            position = (x, CELL * i + CELL // 2)
-            ImageDraw.Draw(picture).text(position, name, "black", font, anchor=anchor)
-        return picture
-
-    picture = Image.new("RGB", (margin + side + 8, margin + side + 8), "white")
-    picture.paste(draw_names(margin - 6, "rm"), (0, margin))
-    picture.paste(draw_names(6, "lm").rotate(90, expand=True), (margin, 0))
-    draw = ImageDraw.Draw(picture)
-    draw.multiline_text((8, 8), legend, "black", font, spacing=6)
-    digits = ImageFont.load_default(9)
-    for row, column in np.ndindex(percent.shape):
-        x, y = margin + CELL * column, margin + CELL * row
-        share = percent[row, column]
-        shade = np.sqrt(share / 100)  # the root keeps rare confusions visible
-        full = np.array(RIGHT if row == column else WRONG)
-        colour = tuple((255 - (255 - full) * shade).astype(int).tolist())
-        draw.rectangle((x, y, x + CELL, y + CELL), colour, (225, 225, 225))
-        if share >= 0.5:
-            ink = "white" if shade > 0.6 else "black"
-            position = (x + CELL / 2, y + CELL / 2)
-            draw.text(position, f"{share:.0f}", ink, digits, anchor="mm")
-    return picture
-
-
-def find_mistakes(labels, probs, tracks=None, count=15):
-    """Indices of the mistakes that the head is most confident of, one of each track."""
-    (wrong,) = np.nonzero(probs.argmax(axis=1) != labels)
-    wrong = wrong[np.argsort(-probs[wrong].max(axis=1), kind="stable")]
-    if tracks is not None:
-        wrong = wrong[np.sort(np.unique(tracks[wrong], return_index=True)[1])]
-    return wrong[:count]
-
-
-def draw_mistakes(images, labels, probs, names):
-    """A PIL picture of mistakes with both names.
-
-    images: uint8 (n, size, size, 3); labels: int (n,); probs: (n, classes).
-    """
-    font = ImageFont.load_default(12)
-    picture = Image.new("RGB", (480, (SIDE + 8) * max(len(images), 1)), "white")
-    for i, (image, label, p) in enumerate(zip(images, labels, probs)):
-        y = (SIDE + 8) * i
-        picture.paste(Image.fromarray(image).resize((SIDE, SIDE)), (4, y + 4))
-        text = f"it is: {names[label]}\nanswer: {names[p.argmax()]}\nprobability: {p.max():.3f}"
-        draw = ImageDraw.Draw(picture)
-        draw.multiline_text((SIDE + 16, y + 24), text, "black", font, spacing=6)
-    return picture
+def label(number, name, width=60):
+    """A class's number and the start of its name, in ASCII, in lines of `width` letters."""
+    letters = unicodedata.normalize("NFKD", printable(name).translate(ASCII))
+    letters = "".join(c for c in letters if not unicodedata.combining(c))  # without accents
+    return textwrap.fill(f"{number} {letters.encode('ascii', 'replace').decode()}"[:60], width)
 
 
 def write(path, picture):
@@ -100,87 +35,149 @@ def write(path, picture):
     return file.getvalue()
 
 
-def draw_curves(history, best, head):
-    """A PIL picture of the losses and of the accuracy over the epochs.
+def grid(images, columns, side, captions=None, colours=None, width=None):
+    """A PIL image of `images` in rows of `columns`, each side x side pixels above its caption.
 
-    history: (training loss, validation loss, validation accuracy) of each epoch; best: the
-    number of the best one, from 1, or None; head: how many trained the head, before finetuning.
+    images: uint8 (height, width) or (height, width, 3) each; captions, colours: of each one;
+    width: of a column in pixels; what is longer is cut off.
     """
-    width, height, left, top = 560, 200, 60, 40
-    picture = Image.new("RGB", (left + width + 30, 2 * (top + height) + 50), "white")
-    draw = ImageDraw.Draw(picture)
-    font = ImageFont.load_default(12)
-    values = np.array(history)  # (epochs, 3)
-    epochs = np.arange(1, len(values) + 1)
-    panels = [("loss", values[:, :2], (("training", WRONG), ("validation", (30, 80, 180)))),
-              ("validation accuracy", values[:, 2:], (("", RIGHT),))]
-    for number, (title, columns, lines) in enumerate(panels):
-        y0 = top + number * (top + height)
-        high = max(columns.max() * 1.05, 1e-9) if number == 0 else 1
-        across = left + width * (epochs - 0.5) / len(epochs)
-        draw.text((left, y0 - 8), title, "black", font, anchor="ls")
-        for share in (0, 0.25, 0.5, 0.75, 1):
-            y = y0 + height * (1 - share)
-            draw.line((left, y, left + width, y), (225, 225, 225))
-            draw.text((left - 6, y), f"{high * share:.3g}", "black", font, anchor="rm")
-        marks = [(across[best - 1], f"best: {best}")] if best else []
-        if 0 < head < len(epochs):
-            marks.append((left + width * head / len(epochs), "finetuning"))
-        for x, text in marks:
-            draw.line((x, y0, x, y0 + height), (170, 170, 170))
-            draw.text((x + 4, y0 + height - 4), text, "black", font, anchor="ls")
-        for i, (name, colour) in enumerate(lines):
-            points = np.stack([across, y0 + height * (1 - columns[:, i] / high)], axis=1)
-            draw.line([*points.ravel().tolist()], colour, 2)
-            for x, y in points:
-                draw.ellipse((x - 3, y - 3, x + 3, y + 3), colour)
-            draw.text((left + width - 90 * i, y0 - 8), name, colour, font, anchor="rs")
-    for epoch in np.unique(np.linspace(1, len(epochs), min(len(epochs), 10)).round().astype(int)):
-        draw.text((across[epoch - 1], y0 + height + 8), str(epoch), "black", font, anchor="ma")
-    draw.text((left + width / 2, y0 + height + 24), "epoch", "black", font, anchor="ma")
+    captions, colours = captions or [""] * len(images), colours or ["black"] * len(images)
+    lines = max(caption.count("\n") + bool(caption) for caption in captions)
+    width, height = width or side + 2, side + 2 + 16 * lines
+    rows = -(-len(images) // columns)
+    picture = Image.new("RGB", (columns * width + 2, rows * height + 2), "white")
+    for i, (image, caption, colour) in enumerate(zip(images, captions, colours)):
+        cell = Image.new("RGB", (width, height), "white")
+        cell.paste(Image.fromarray(image).resize((side, side), Image.Resampling.BOX))
+        ImageDraw.Draw(cell).text((0, side + 2), caption, colour, FONT, spacing=2)
+        picture.paste(cell, (i % columns * width + 2, i // columns * height + 2))
     return picture
 
 
-def find_neighbours(rows, queries, others, count=5, block=1024):
-    """The `count` of `others` whose features are nearest to each of `queries`, by cosine.
+def confusion_matrix(labels, predictions, classes):
+    """int (classes, classes): row = the true class, column = the predicted one."""
+    pairs = np.bincount(labels * classes + predictions, minlength=classes**2)
+    return pairs.reshape(classes, classes)
 
-    rows: a function, indices (n,) -> features (n, 4096); queries (q,), others (n,): indices.
-    Returns indices, (q, count), the nearest first. The others are read in blocks.
+
+def recalls(matrix):
+    """(classes,): the fraction of each class classified correctly, NaN for an empty class."""
+    totals = matrix.sum(axis=1)
+    return np.where(totals > 0, np.diag(matrix) / np.maximum(totals, 1), np.nan)
+
+
+def draw_confusion(matrix, names):
+    """A PIL image of the confusion matrix, each row in per cent of its true class.
+
+    Of more than CLASSES classes it shows those of lowest recall.
     """
+    shown = np.sort(np.argsort(recalls(matrix), kind="stable")[:CLASSES])
+    percent = 100 * matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    texts = [label(i, names[i]) for i in shown]
+    margin, side = int(max(130, *map(FONT.getlength, texts))) + 12, CELL * len(shown)
+    picture = Image.new("RGB", (margin + side + 8,) * 2, "white")
+    for x, anchor, turn, corner in (margin - 6, "rm", 0, (0, margin)), (6, "lm", 90, (margin, 0)):
+        strip = Image.new("RGB", (margin, side), "white")
+        for i, text in enumerate(texts):
+            ImageDraw.Draw(strip).text((x, CELL * (i + 0.5)), text, "black", FONT, anchor)
+        picture.paste(strip.rotate(turn, expand=True), corner)
+    draw, digits = ImageDraw.Draw(picture), ImageFont.load_default(9)
+    draw.text((8, 8), "rows: true class\ncolumns: predicted class\nnumbers: % of the row", "black",
+              FONT, spacing=6)
+    for (row, column), share in np.ndenumerate(percent[np.ix_(shown, shown)]):
+        x, y = margin + CELL * column, margin + CELL * row
+        shade = np.sqrt(share / 100)  # the root keeps rare confusions visible
+        full = np.array(RIGHT if row == column else WRONG)
+        colour = tuple((255 - (255 - full) * shade).astype(int).tolist())
+        draw.rectangle((x, y, x + CELL, y + CELL), colour, (225, 225, 225))
+        if share >= 0.5:
+            ink = "white" if shade > 0.6 else "black"
+            draw.text((x + CELL / 2, y + CELL / 2), f"{share:.0f}", ink, digits, "mm")
+    return picture
 
-    def directions(indices):
-        features = rows(indices)
-        return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
 
-    wanted = directions(queries)
-    best, cosines = np.empty((len(queries), 0), int), np.empty((len(queries), 0))
-    for start in range(0, len(others), block):
-        part = others[start:start + block]
-        best = np.concatenate([best, np.tile(part, (len(queries), 1))], axis=1)
-        cosines = np.concatenate([cosines, wanted @ directions(part).T], axis=1)
-        order = np.argsort(-cosines, axis=1, kind="stable")[:, :count]
-        best, cosines = (np.take_along_axis(a, order, axis=1) for a in (best, cosines))
-    return best
+def one_of_each(tracks, indices, count):
+    """The first `count` of `indices`, but of each track only the first."""
+    return indices[np.sort(np.unique(tracks[indices], return_index=True)[1])[:count]]
+
+
+def find_mistakes(labels, probs, tracks, count=15):
+    """Indices of the mistakes that the head is most confident of, one of each track."""
+    (wrong,) = np.nonzero(probs.argmax(axis=1) != labels)
+    wrong = wrong[np.argsort(-probs[wrong].max(axis=1), kind="stable")]
+    return one_of_each(tracks, wrong, count)
+
+
+def draw_mistakes(images, labels, probs, names):
+    """A PIL image of mistakes with both names and the numbers of their files.
+
+    images: uint8 (n, size, size, 3), at least one; labels: int (n,); probs: (n, classes).
+    """
+    captions = [f"mistakes/{i}.png\nit is: {label(c, names[c], 24)}\n"
+                f"answer: {label(p.argmax(), names[p.argmax()], 24)}\nprobability: {p.max():.3f}"
+                for i, (c, p) in enumerate(zip(labels, probs), 1)]
+    return grid(images, min(5, len(images)), SIDE, captions, width=200)
+
+
+def round_step(high):
+    """The least of ..., 0.1, 0.2, 0.5, 1, 2, 5, ... of which five reach `high`."""
+    unit = 10.0 ** np.floor(np.log10(high))
+    return unit * next(factor for factor in (0.2, 0.5, 1, 2) if high <= 5 * factor * unit)
+
+
+def draw_curves(history, best):
+    """A PIL image of the losses and of the accuracy over the epochs.
+
+    history: (training loss, validation loss, validation accuracy) of each epoch; best: the
+    number of the best epoch, from 1, which is marked.
+    """
+    width, height, left = 560, 200, 60
+    picture = Image.new("RGB", (left + width + 30, 2 * height + 130), "white")
+    draw = ImageDraw.Draw(picture)
+    across = left + width * (np.arange(len(history)) + 0.5) / len(history)
+    names = "training loss", "validation loss", "validation accuracy"
+    lines = [*zip(names, (WRONG, BLUE, RIGHT), np.transpose(history))]
+    for bottom, panel in (height + 40, lines[:2]), (2 * height + 80, lines[2:]):
+        high = max(values.max() for *_, values in panel) or 1
+        ticks = round_step(high) * np.arange(np.ceil(high / round_step(high)) + 1)
+        for y, tick in zip(bottom - height * ticks / ticks[-1], ticks):
+            draw.line((left, y, left + width, y), (225, 225, 225))
+            draw.text((left - 6, y), f"{tick:g}", "black", FONT, "rm")
+        draw.line((across[best - 1], bottom - height, across[best - 1], bottom), (150, 150, 150))
+        for i, (name, colour, values) in enumerate(panel):
+            draw.text((left + 120 * i, bottom - height - 8), name, colour, FONT, "ls")
+            points = [*zip(across, bottom - height * values / ticks[-1])]
+            draw.line(points, colour, 2)
+            for x, y in points:
+                draw.ellipse((x - 3, y - 3, x + 3, y + 3), colour)
+    step = max(1, round(round_step(len(history))))
+    for epoch in range(step, len(history) + 1, step):
+        draw.text((across[epoch - 1], bottom + 8), str(epoch), "black", FONT, "ma")
+    draw.text((left + width / 2, bottom + 24), f"epoch (best: {best})", "black", FONT, "ma")
+    return picture
+
+
+def find_neighbours(rows, queries, others, tracks, count=5):
+    """The `count` of `others` whose features are most similar to those of each of `queries`.
+
+    rows: a function, indices (n,) -> features (n, 4096); queries (q,), others (n,): indices;
+    tracks: int (N,). Returns indices, (q, count), by cosine, one of each track at most.
+    """
+    wanted = rows(queries)
+    distances = np.concatenate([cdist(wanted, rows(others[i:i + BLOCK]), "cosine")
+                                for i in range(0, len(others), BLOCK)], axis=1)
+    order = np.argsort(distances, kind="stable")  # NaN, of features that are all 0, is last
+    return np.array([one_of_each(tracks, near, count) for near in others[order]])
 
 
 def draw_neighbours(data, queries, neighbours):
-    """A PIL picture: a row for each of `queries`, its image and then its neighbours' images.
+    """A PIL image: a row for each of `queries`, its image and then its neighbours' images.
 
-    Names stand under them, in green where the class is that of the row's first image.
+    Names are green where the class is that of the row's first image, else red.
     """
-    font = ImageFont.load_default(10)
-    cell, line = SIDE + 24, 13
-    height = SIDE + 3 * line + 12
-    rows = [[query, *near] for query, near in zip(queries, neighbours)]
-    picture = Image.new("RGB", (cell * len(rows[0]) + 12, height * len(rows)), "white")
-    draw = ImageDraw.Draw(picture)
-    for row, indices in enumerate(rows):
-        for column, (index, image) in enumerate(zip(indices, data.images[np.array(indices)])):
-            x, y = cell * column + (12 if column else 0), height * row + 4
-            picture.paste(Image.fromarray(image).resize((SIDE, SIDE)), (x + 12, y))
-            label = data.labels[index]
-            colour = RIGHT if label == data.labels[indices[0]] else WRONG
-            text = "\n".join(textwrap.wrap(data.names[label], 20)[:3])
-            draw.multiline_text((x + cell / 2, y + SIDE + 2), text, colour if column else "black",
-                                font, anchor="ma", align="center", spacing=1)
-    return picture
+    indices = np.column_stack([queries, neighbours])
+    labels = data.labels[indices]
+    captions = [label(c, data.names[c], 18) for c in labels.ravel()]
+    colours = ["black" if i == 0 else RIGHT if c == row[0] else WRONG
+               for row in labels for i, c in enumerate(row)]
+    return grid(data.images[indices.ravel()], len(indices[0]), SIDE, captions, colours, width=120)

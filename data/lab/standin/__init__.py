@@ -1,42 +1,44 @@
-"""Stand-ins for the files that are missing, so that the lab runs with nothing downloaded.
+"""Synthetic files in place of missing ones, so that the lab runs without any download.
 
-Each is made once, into data/standin/, always with the same content, and has the format of
-the real file. Delete the folder to have them made anew.
+Each is made once, in the format of the real file, in data/standin/VERSION/. You may delete them.
 """
 import functools
 import pickle
-import sys
+import zlib
 from pathlib import Path
 
-import imageio.v3 as iio
 import numpy as np
 
 from data.lab import paths
-from data.lab.standin import signs
+from data.lab.command import say
 from data.lab.standin.weights import make_weights
+
+HERE = Path(__file__).parent
+SOURCES = [HERE / "signs.py", HERE / "weights.py", *sorted(HERE.rglob("*.[jp]*g"))]
+VERSION = f"{zlib.crc32(b''.join(map(Path.read_bytes, SOURCES))):08x}"  # a pull makes new files
 
 
 def write(name, file):
-    """Write the stand-in for the lab's file `name` to the binary file object `file`."""
+    """Write the synthetic file `name` to the binary file object `file`."""
     if name == "bvlc-alexnet.npy":
         np.save(file, make_weights())
     elif name == "train.p":
+        from data.lab.standin import signs  # here, because SciPy takes long to import
         pickle.dump(signs.make_dataset(), file, protocol=4)
     else:
-        iio.imwrite(file, signs.make_pictures()[name], extension=Path(name).suffix)
+        file.write((HERE / "pictures" / name).read_bytes())
 
 
 @functools.cache
-def tell():
-    """Say once that stand-ins are used."""
-    print("Stand-ins replace missing files; for real answers: python data/download.py",
-          file=sys.stderr)
+def announce():
+    """Print once that synthetic files are used."""
+    say("Stand-ins replace missing files; for real answers: python data/download.py")
 
 
 def find_standin(name):
-    """The path of the stand-in for the lab's file `name`, made now if it is not there."""
-    tell()
-    path = paths.DATA / "standin" / name
+    """Return the path of the synthetic file `name`; make the file first if it is missing."""
+    announce()
+    path = paths.DATA / "standin" / VERSION / name
     if not path.exists():
         with paths.atomic_write(path) as file:
             write(name, file)
@@ -44,5 +46,5 @@ def find_standin(name):
 
 
 def find(name):
-    """The path of the lab's file `name`; where it is missing, of its stand-in."""
+    """Return the path of the lab's file `name`, or of a synthetic one if it is missing."""
     return paths.find_real(name) or find_standin(name)
