@@ -1,170 +1,232 @@
-"""Read pickled arrays without running code.
+"""Read files of pickled arrays without running code.
 
-A pickle is a program for a small machine with a stack, and some of its instructions import
-and call what they name. The lab's files come from strangers' web hosts. So Python's own
-unpickler is cut down here to the instructions that arrays, dicts and lists need. The names
-that NumPy writes are never looked up; each array is built from its bytes. Nothing that a
-file says can reach an attribute or a function of Python or NumPy.
+A pickle is a program that can import and call what it names, and the lab's files come from
+strangers' web hosts. Two things tame it. First its instructions are checked without running
+them: only those that arrays, dicts and lists need may occur, and not many of them. Then
+Python's unpickler runs it, but gets, whatever name it looks up, one of the classes below,
+which build arrays from plain bytes. No function of Python or NumPy can be reached by name.
 """
+import functools
+import itertools
 import os
 import pickle
 import pickletools
 import re
-from types import SimpleNamespace
 
 import numpy as np
 
-INSTRUCTIONS = 20_000  # at most; the weights need 600, GTSRB's train.p 150
-HARMLESS = """PROTO FRAME STOP MARK MEMOIZE PUT BINPUT LONG_BINPUT GET BINGET LONG_BINGET
-    NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG LONG1 FLOAT BINFLOAT
-    STRING BINSTRING SHORT_BINSTRING UNICODE SHORT_BINUNICODE BINUNICODE BINUNICODE8
-    BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8
-    TUPLE EMPTY_TUPLE TUPLE1 TUPLE2 TUPLE3 LIST EMPTY_LIST APPEND APPENDS
-    DICT EMPTY_DICT SETITEM SETITEMS GLOBAL STACK_GLOBAL REDUCE BUILD""".split()
-NAMES = {  # that may stand in a file, and what they mean
-    "numpy.ndarray": "class",
-    "numpy.dtype": "dtype",
-    "_codecs.encode": "encode",  # how Python 3 writes bytes under protocol 2
-    "numpy.core.multiarray._reconstruct": "array",
-    "numpy._core.multiarray._reconstruct": "array",  # since NumPy 2
-    "numpy.core.numeric._frombuffer": "frombuffer",  # protocol 5
-    "numpy._core.numeric._frombuffer": "frombuffer",
+from data.lab.command import LabError, about, printable
+
+OTHERS = {  # how other files begin that are given by mistake
+    rb"\Z": "is empty",
+    rb"\s*<": "is a web page, not the file: a download went wrong",
+    rb"version https://git-lfs": "is a Git LFS pointer, not the file itself",
+    rb"PK[\x03\x05]": "is a zip archive: unpack it, if the file is in it",
+    rb"\x08[\x01-\x1f]\x12.[ -~]": "is an ONNX model",  # version, producer
+    rb"\n.[ -~]+(\x12|\xa2\x06)": "is a Caffe model",  # name, first layer
 }
+INSTRUCTIONS = 12_000  # at most; the weights need 600, train.p 150, names of 1,000 classes 10,000
+LONG, LONG_VALUES = 1000, 64  # bytes; how many texts may be longer. The weights have 16 arrays
+# Instructions that make a value which the pickle may use again, unless it is LONG. Tuples are
+# not among them: a pair of the same pair, of the same pair ... takes for ever as a dict's key.
+REUSABLE = set("""STRING BINSTRING SHORT_BINSTRING UNICODE SHORT_BINUNICODE BINUNICODE BINUNICODE8
+    BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8 LIST EMPTY_LIST DICT EMPTY_DICT
+    GLOBAL STACK_GLOBAL REDUCE""".split())
+HARMLESS = REUSABLE | set("""PROTO FRAME STOP MARK MEMOIZE PUT BINPUT LONG_BINPUT
+    GET BINGET LONG_BINGET NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG LONG1
+    FLOAT BINFLOAT TUPLE EMPTY_TUPLE TUPLE1 TUPLE2 TUPLE3 APPEND APPENDS SETITEM SETITEMS
+    BUILD""".split())
+CODES = {opcode.code.encode("latin1"): opcode for opcode in pickletools.opcodes}
 
 
-class Refused(Exception):
-    """The pickle asks for something that arrays do not need and that could run code."""
-
-
-class NotNumbers(Exception):
-    """The pickle holds an array of text or of another kind that is no number."""
-
-
-class Array:
-    """An array of the file: `value` is an ndarray, or a list for one of Python objects."""
-
-    __slots__ = ("value",)
-
-    def fill(self, shape, dtype, fortran, buffer):
-        objects = dtype.code.startswith("O")
-        if type(buffer) is not (list if objects else bytes):
-            raise ValueError("an array without content")
-        self.value = buffer if objects else np.ndarray(
-            shape, np.dtype(dtype.order + dtype.code), buffer, order="F" if fortran else "C")
-
-
-class Dtype:
-    """A number's code and byte order, such as "f4" and "<"."""
-
-    __slots__ = ("code", "order")
-
-    def __init__(self, code):
-        if re.fullmatch(r"[USVcmM]\d{0,9}", code):
-            raise NotNumbers(code)
-        if not re.fullmatch(r"[fiu][1248]|b1|O8?", code):
-            raise Refused(f"arrays of dtype {code}")
-        self.code, self.order = code, "|"
-
-
-class Name:
-    """A name that stands in the file."""
-
-    __slots__ = ("means",)
+def refuse(wanted):
+    """Raise the LabError for a pickle that asks for what could run code."""
+    raise LabError(f"refused, it asks for '{printable(wanted[:60])[:60]}', which arrays do not "
+                   "need and which could run code: delete the file")
 
 
 def text(value):
-    """`value` as str: Python 2 pickles give bytes."""
+    """Return `value` as str: Python 2 pickles give bytes."""
     return value.decode("latin1") if isinstance(value, bytes) else value
 
 
-class Unpickler(pickle._Unpickler):  # the one in Python, whose instructions can be replaced
-    dispatch = {}
+class Array:
+    """Takes the place of an ndarray: `value` is one, or a list for an array of Python objects."""
 
-    def __init__(self, file):
-        size = os.fstat(file.fileno()).st_size
+    __slots__ = ("value",)
 
-        def read(count):
-            if count > size - file.tell():  # before memory is taken for it
-                raise EOFError("the file ends too early")
-            return file.read(count)
+    def __init__(self, *_):
+        self.value = None  # until its state comes, as with NumPy's _reconstruct
 
-        super().__init__(SimpleNamespace(read=read, readline=file.readline), encoding="bytes")
-        self.instructions = INSTRUCTIONS
-        self.encodable = size  # characters; the file cannot hold more
+    def __setstate__(self, state):
+        _, shape, dtype, fortran, self.value = state
+        if not dtype.code.startswith("O"):
+            # np.ndarray(buffer=...) would let a bytearray be resized, and freed, under it.
+            array = np.frombuffer(self.value, dtype.order + dtype.code)
+            self.value = array.reshape(shape, order="F" if fortran else "C")
 
+
+class Dtype:
+    """Takes the place of a dtype: a number's code and byte order, such as "f4" and "<"."""
+
+    __slots__ = ("code", "order")
+
+    def __init__(self, code, *_):
+        self.code, self.order = text(code), "|"
+        if re.fullmatch(r"[USVcmM]\d{0,9}", self.code):
+            raise LabError(f"holds an array of dtype {self.code}, which are no real numbers")
+        if not re.fullmatch(r"[fiu][1248]|b1|O8?", self.code):
+            refuse(f"arrays of dtype {self.code}")
+
+    def __setstate__(self, state):
+        self.order = text(state[1])
+        if self.order not in ("<", ">", "|", "="):
+            refuse("a new state for a dtype")
+
+
+class Name(functools.partial):
+    """Takes the place of a function or class that the file names: calls one of NAMES."""
+
+    __slots__ = ()
+
+    def __setstate__(self, state):
+        refuse("a new state for a name")
+
+
+def from_buffer(buffer, dtype, shape, order):
+    array = Array()
+    array.__setstate__((1, shape, dtype, order == "F", buffer))
+    return array
+
+
+def encode(string, codec):
+    if codec not in ("latin1", "latin-1"):
+        refuse("bytes in another encoding")
+    return string.encode("latin1")
+
+
+NAMES = {
+    "numpy.ndarray": Array,  # only an argument of _reconstruct
+    "numpy.dtype": Dtype,
+    "numpy.core.multiarray._reconstruct": Array,
+    "numpy.core.numeric._frombuffer": from_buffer,  # protocol 5
+    "_codecs.encode": encode,  # how Python 3 writes bytes up to protocol 2
+}
+
+
+class Unpickler(pickle.Unpickler):
     def find_class(self, module, name):
-        name = f"{module[:99]}.{name[:99]}"
+        name = f"{module[:99]}.{name[:99]}".replace("numpy._core", "numpy.core")  # since NumPy 2
         if name not in NAMES:
-            raise Refused(name)
-        found = Name()
-        found.means = NAMES[name]
-        return found
-
-    def reduce(self):
-        """REDUCE: what the named thing makes of its arguments."""
-        arguments, name = self.stack.pop(), self.stack.pop()
-        means = name.means if type(name) is Name else None
-        if means == "array":
-            result = Array()
-        elif means == "frombuffer":
-            buffer, dtype, shape, order = arguments
-            result = Array()
-            result.fill(shape, dtype, order == "F", buffer)
-        elif means == "dtype":
-            result = Dtype(text(arguments[0]))
-        elif means == "encode" and arguments[1] in ("latin1", "latin-1"):
-            self.encodable -= len(arguments[0])
-            if self.encodable < 0:
-                raise ValueError("more bytes than the file holds")
-            result = arguments[0].encode("latin1")
-        else:
-            raise Refused(f"a call of {means}")
-        self.stack.append(result)
-
-    def build(self):
-        """BUILD: the state of the array or dtype below it."""
-        state, target = self.stack.pop(), self.stack[-1]
-        if type(target) is Array:
-            target.fill(*state[1:])
-        elif type(target) is Dtype and text(state[1]) in ("<", ">", "|", "="):
-            target.order = text(state[1])
-        else:
-            raise Refused(f"a new state for a {type(target).__name__}")
-
-    def bytearray8(self):
-        """BYTEARRAY8, as plain bytes: no memory is taken before they are there."""
-        self.stack.append(self.read(int.from_bytes(self.read(8), "little")))
+            refuse(name)
+        return Name(NAMES[name])
 
 
-def instruction(name, run):
-    """What the unpickler does for the instruction `name`."""
+def instructions(file):
+    """Yield (name, start, number, length) of each instruction in the rest of `file`.
 
-    def counted(unpickler):
-        unpickler.instructions -= 1
-        if unpickler.instructions < 0:
-            raise OverflowError(f"more than {INSTRUCTIONS:,} instructions")
+    start: where it begins; number: its index or size, if it has one; length: of its text or
+    bytes, which are skipped. (pickletools.genops reads them, and fails on those of Python 2.)
+    """
+    size = os.fstat(file.fileno()).st_size
+    while True:
+        start = file.tell()
+        opcode = CODES[file.read(1)]
+        name, kind, number, length = opcode.name, opcode.arg, 0, 0
+        if kind and kind.n == pickletools.UP_TO_NEWLINE:
+            line = file.readline() + (file.readline() if name == "GLOBAL" else b"")
+            number, length = int(line[:255]) if name in ("GET", "PUT") else 0, len(line)
+        elif kind:  # such as uint4, a number of 4 bytes, or bytes4, whose length that is
+            number = int.from_bytes(file.read(int(kind.name[-1])), "little")
+            if (kind.n < 0 or name == "FRAME") and number > size - file.tell():
+                raise EOFError("the file ends too early")
+            if kind.n < 0:
+                length = number
+                file.seek(length, os.SEEK_CUR)
+        yield name, start, number, length
+
+
+def check(file):
+    """Raise an error unless the rest of `file` is one pickle of few and harmless instructions."""
+    frame, long, reusable, memo = 0, 0, False, {}  # frame: where it ends; memo: {index: reusable}
+    for name, start, number, length in itertools.islice(instructions(file), INSTRUCTIONS):
         if name in ("INST", "OBJ", "NEWOBJ", "NEWOBJ_EX"):
-            raise Refused(f"the instruction {name}")
-        if name not in HARMLESS:
+            refuse(f"the instruction {name}")
+        # Of an instruction that crosses a frame's end the unpickler would read other bytes.
+        if (name not in HARMLESS or length > 255 and name not in REUSABLE
+                or name.endswith("PUT") and number > INSTRUCTIONS
+                or start < frame and (name == "FRAME" or file.tell() > frame)):
             raise ValueError(f"the instruction {name}")
-        run(unpickler)
-
-    return counted
-
-
-for opcode in pickletools.opcodes:
-    code = ord(opcode.code)
-    run = getattr(Unpickler, opcode.name.lower(), pickle._Unpickler.dispatch[code])
-    Unpickler.dispatch[code] = instruction(opcode.name, run)
+        if name == "STOP":
+            if file.read(1):
+                raise ValueError("bytes after its end")
+            return
+        if name == "FRAME":
+            frame = file.tell() + number
+            continue
+        if name.endswith(("PUT", "MEMOIZE")):
+            memo[len(memo) if name == "MEMOIZE" else number] = reusable
+        if name.endswith("GET") and memo.get(number) is False:
+            raise LabError("refers more than once to a tuple or a long text, which can use up "
+                           "all memory")
+        reusable, long = name in REUSABLE and length <= LONG, long + (length > LONG)
+        if long > LONG_VALUES:
+            break
+    raise LabError("is made of too many Python objects; store numbers as NumPy arrays, not lists")
 
 
 def load(file):
-    """The content of the pickle in the binary `file`, its arrays as Array; no code is run.
+    """Return the content of the pickle in the rest of the binary `file`, its arrays as Array.
 
-    Raises Refused for what could run code, NotNumbers for an array of something else, and
-    any other exception for a damaged file.
+    Runs no code. Raises LabError for a pickle that asks for what could run code, or that holds
+    an array of something else than numbers, and any other exception if it is damaged.
     """
-    content = Unpickler(file).load()
-    if file.read(1):
-        raise ValueError("bytes behind its end")
-    return content
+    start = file.tell()
+    check(file)
+    file.seek(start)
+    return Unpickler(file, encoding="bytes").load()
+
+
+def read_file(path, what, read):
+    """Return `read(file)` of the binary file at `path`; raise LabError if the file is bad.
+
+    what: weights, train or test, as `download.py --only` calls it, or head
+    """
+    fix = f"get the real one with: python data/download.py --only {what}"
+    if what == "head":
+        fix = "train one with: python train_feature_extraction.py"
+    with about(path, fix), open(path, "rb") as file:
+        start = file.read(256)
+        for mark, wrong in OTHERS.items():
+            if re.match(mark, start, re.DOTALL):
+                raise LabError(wrong)
+        file.seek(0)
+        return read(file)
+
+
+def dictionary(value, what):
+    """Return the dict of `what` that a file holds: its keys as str, others than text left out."""
+    if not isinstance(value, dict):
+        raise LabError(f"holds a {type(value).__name__}, not a dict of {what}")
+    return {text(key): item for key, item in value.items() if isinstance(key, (str, bytes))}
+
+
+def unwrap(value, name):
+    """Return the ndarray, or the list for one of Python objects, called `name` in the file."""
+    if not isinstance(value, Array):
+        raise LabError(f"{name}: a {type(value).__name__} instead of a NumPy array")
+    return value.value
+
+
+def read_names(stored, count):
+    """Return the names of `count` classes that a file holds beside its arrays, or None."""
+    names = stored.get("names")
+    if isinstance(names, Array):  # of Python objects
+        names = names.value
+    if names is None:
+        return None
+    if len(names) != count or not all(isinstance(name, (str, bytes)) for name in names):
+        raise LabError(f"names: {len(names)} of them for {count} classes")
+    if any(len(name) > 200 for name in names):
+        raise LabError("names: one of them has more than 200 characters")
+    return [printable(text(name)) for name in names]

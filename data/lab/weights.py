@@ -1,12 +1,14 @@
 """AlexNet's weights: their shapes, and the files that hold them."""
+import hashlib
 import pickle
-from pathlib import Path
 
 import numpy as np
 
 from data.lab import safe_pickle
-from data.lab.command import LabError, printable
+from data.lab.command import LabError, printable, say
+from data.lab.images import LARGEST
 from data.lab.paths import atomic_write
+from data.lab.safe_pickle import dictionary, read_file, read_names, unwrap
 
 # Kernel shapes of the BVLC weights file: (height, width, input depth per group, filters)
 # and (inputs, units). fc8 may have any number of classes: 1,000 for ImageNet.
@@ -21,64 +23,13 @@ SHAPES = {
     "fc8": (4096, None),
 }
 BACKBONE = tuple(name for name in SHAPES if name != "fc8")
-
-
-def read_file(path, what, read):
-    """`read(file)`, with every way in which a file can be bad as a LabError.
-
-    what: weights, train or test, as `download.py --only` calls it, or head
-    """
-    path = Path(path)
-    cure = f"get the real one with: python data/download.py --only {what}"
-    if what == "head":
-        cure = "train one with: python train_feature_extraction.py"
-    if not path.is_file():
-        wrong = "is not a file" if path.exists() else "does not exist"
-        raise LabError(f"{path}: {wrong}; check the path, or {cure}")
-    try:
-        with open(path, "rb") as file:
-            start = file.read(256)
-            file.seek(0)
-            return read(file)
-    except safe_pickle.Refused as refused:
-        raise LabError(
-            f"{path}: refused, it asks for '{printable(refused)[:60]}', which {what} do not need "
-            f"and which could run code; delete the file and {cure}"
-        ) from None
-    except safe_pickle.NotNumbers as error:
-        raise LabError(f"{path}: holds an array of dtype {error}, which are no real numbers; "
-                       f"{cure}") from None
-    except OSError as error:
-        raise LabError(f"{path}: cannot be read ({error.strerror}); check its rights") from None
-    except LabError as error:
-        raise LabError(f"{path}: {error}; {cure}") from None
-    except Exception as error:  # a damaged file can raise anything
-        if not start:
-            wrong = "is empty"
-        elif start.lstrip().startswith(b"<"):
-            wrong = "is a web page, not the file: a download went wrong"
-        else:
-            wrong = f"is cut short, damaged or of another kind ({type(error).__name__})"
-        raise LabError(f"{path}: {wrong}; {cure}") from None
-
-
-def dictionary(value, what):
-    """A dict of the file, its keys as str; `what` it should be one of."""
-    if not isinstance(value, dict):
-        raise LabError(f"holds a {type(value).__name__}, not a dict of {what}")
-    return {safe_pickle.text(key): item for key, item in value.items()}
-
-
-def content(value, name):
-    """The array, or the list for one of Python objects, that is called `name` in the file."""
-    if not isinstance(value, safe_pickle.Array):
-        raise LabError(f"{name}: a {type(value).__name__} instead of a NumPy array")
-    return value.value
+# SHA-256 of the first 7 rows of BVLC's fc6, float32, as in the first bytes of the lesson's file.
+BVLC = "708f11276f6fc833bccc06d92f0e6beb187941611e48d658ca9bc66dfedfaac6"
 
 
 def floats(value, name, shape):
-    """`value` as a finite float32 array of `shape`, in which None fits any size."""
-    array = content(value, name)
+    """Return `value` as a finite float32 array of `shape`, in which None fits any size."""
+    array = unwrap(value, name)
     if isinstance(array, list) or array.dtype.kind != "f":
         dtype = getattr(array, "dtype", "object")
         raise LabError(f"{name} have dtype {dtype}, not float32")
@@ -94,7 +45,7 @@ def floats(value, name, shape):
 
 
 def layer(layers, name):
-    """[W, b] of the layer `name`, stored as [W, b] or {"weights": W, "biases": b}."""
+    """Return [W, b] of the layer `name`, stored as [W, b] or {"weights": W, "biases": b}."""
     if name not in layers:
         raise LabError(f"layer {name} is missing")
     pair = layers[name]
@@ -109,67 +60,91 @@ def layer(layers, name):
     return [W, floats(pair[1], f"{name}'s biases", W.shape[-1:])]
 
 
-def read_names(stored, count):
-    """The names of `count` classes that a file holds beside its arrays, or None."""
-    names = stored.get("names")
-    if isinstance(names, safe_pickle.Array):  # of Python objects
-        names = names.value
-    if names is None:
-        return None
-    names = [safe_pickle.text(name) for name in names]
-    if len(names) != count or not all(isinstance(name, str) for name in names):
-        raise LabError(f"names: {len(names)} of them for {count} classes")
-    return [printable(name) for name in names]
+def identify(weights):
+    """Return what the backbone in `weights` is, as "the synthetic weights", and its SHA-256."""
+    digest = hashlib.sha256()
+    for name in BACKBONE:
+        for array in weights[name]:
+            digest.update(np.ascontiguousarray(array, "<f4"))
+    first_rows = np.ascontiguousarray(weights["fc6"][0][:7], "<f4")
+    kind = "other weights"
+    if hashlib.sha256(first_rows).hexdigest() == BVLC:
+        kind = "the original BVLC weights"
+    elif np.array_equal(weights["fc7"][0][0], np.eye(1, 4096)[0]):  # as make_weights makes them
+        kind = "the synthetic weights"
+    return kind, digest.hexdigest()
 
 
 class Weights(dict):
-    """{layer: [W, b]}. names: of fc8's classes; size: the pictures' pixels along a side."""
+    """{layer: [W, b]}. names: of the classes of fc8, or None; size: the images' side in pixels;
+    backbone: what identify() returned of the weights that a head was trained on, or None."""
 
-    names, size = None, 32
+    names, size, backbone = None, 32, None
 
 
-def read_weights(path, layers=tuple(SHAPES), names=None, head=None):
-    """The given layers of a weights file, as Weights.
+def read_weights(path, layers=tuple(SHAPES), *, names=None, classes=None, head=None):
+    """Read the given layers of a weights file, as Weights.
 
     path: a NPY file of one pickled dict, by Python 2 or 3: {layer: [W, b]} or
         {layer: {"weights": W, "biases": b}}, keys str or bytes; beside them `names`, a list,
-        and `size`, where classes and pictures are not GTSRB's or ImageNet's
+        and `size`, where classes and images are not GTSRB's or ImageNet's
     names: {number of classes: names} where the file has none; other numbers are refused
-    head: the path of a file whose fc8 is taken; then that of `path` is not looked at
+    classes: how many classes fc8 must have, without names in the file
+    head: the path of a file whose fc8 is taken; the fc8 in `path` is ignored, and its backbone
+        must be the one that the head was trained on
     The arrays are float32, of the shapes in SHAPES, biases (filters,) or (units,).
     Raises LabError, with one line to show, when the file or one of the layers is bad.
     """
     if head:
-        weights = read_weights(head, ("fc8",), names)
+        weights = read_weights(head, ("fc8",), names=names, classes=classes)
         weights.update(read_weights(path, BACKBONE))
+        trained, here = weights.backbone, identify(weights)
+        if not trained:
+            say(f"{head}: does not say which weights it was trained on; if they were not those in "
+                f"{path}, its predictions are meaningless")
+        elif trained[1] != here[1]:
+            trained, here = (f"{kind} ({digits[:8]})" for kind, digits in (trained, here))
+            raise LabError(f"{head}: was trained on {trained}, but {path} holds {here}; train "
+                           "again: python train_feature_extraction.py, or give the head's weights "
+                           "with --weights")
         return weights
 
     def read(file):
-        version = np.lib.format.read_magic(file)
-        read_header = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }[version]
-        shape, _, dtype = read_header(file)
+        np.lib.format.read_magic(file)
+        shape, _, dtype = np.lib.format.read_array_header_1_0(file)  # as np.save writes a dict
         if not dtype.hasobject:
             raise LabError(f"holds a {dtype} array of shape {shape}, not a dict of layers")
-        stored = content(safe_pickle.load(file), "the file")
+        stored = unwrap(safe_pickle.load(file), "the file")
         if len(stored) == 1:  # an array of shape ()
             (stored,) = stored
         stored = dictionary(stored, "layers")
+        there = stored.keys() & SHAPES.keys()
+        if (tuple(layers) == ("fc8",)) != (there == {"fc8"}) and "fc8" in there:
+            return None
         weights = Weights({name: layer(stored, name) for name in layers})
-        if names and "fc8" in weights:
+        if "fc8" in weights:
             count = len(weights["fc8"][1])
-            weights.names = read_names(stored, count) or names.get(count)
+            weights.names = read_names(stored, count) or (names or {}).get(count)
             weights.size = stored.get("size", 32)
-            if weights.names is None:
+            if names and weights.names is None:
                 known = " or ".join(f"{count:,}" for count in names)
                 raise LabError(f"fc8 has {count} classes without names, not {known}")
-            if type(weights.size) is not int or not 1 <= weights.size <= 2000:
-                raise LabError("size is not a number of pixels")
+            if "backbone" in stored:
+                kind, digits = stored["backbone"]
+                weights.backbone = printable(kind)[:64], printable(digits)[:64]
+            if type(weights.size) is not int or not 1 <= weights.size <= LARGEST:
+                raise LabError(f"size is not a number of pixels from 1 to {LARGEST}")
         return weights
 
-    return read_file(path, "head" if layers == ("fc8",) else "weights", read)
+    weights = read_file(path, "head" if layers == ("fc8",) else "weights", read)
+    if weights is None:
+        what, flag = ("a whole network", "--weights") if layers == ("fc8",) else (
+            "a trained head, without the layers before it", "--head")
+        raise LabError(f"{path}: is {what}; give it to traffic_sign_inference.py as {flag}")
+    if classes and (weights.names or len(weights["fc8"][1]) != classes):
+        raise LabError(f"{path}: fc8 has {len(weights['fc8'][1]):,} classes of its own, not "
+                       f"ImageNet's {classes:,}; give it to traffic_sign_inference.py as --weights")
+    return weights
 
 
 def save_weights(path, content):
