@@ -1,16 +1,15 @@
 """accuracy: of a batch, of all the images, and of which images."""
 from types import SimpleNamespace
-from unittest import mock
 
 import numpy as np
 from scipy.special import log_softmax, softmax
 
 from data.lab.command import parse_settings
 from data.lab.tf1 import tf
-from exercises import Wrong, expect
-from exercises.graphs import CLASSES, LABELS, build, close, find_fault, make_features
+from exercises import expect
+from exercises.graphs import CLASSES, build, close, find_fault
 
-NAMES = ("accuracy", "result")
+NAMES = [("accuracy",), ("loss", "accuracy", "probs"), ("result",)]
 LINES = ["""
 accuracy = tf.reduce_mean(tf.cast(tf.equal(tf.argmax(logits, axis=1), labels), tf.float32))
 """, """
@@ -22,6 +21,7 @@ for batch in batches(indices, batch_size):
 """, """
 result = evaluate(sess, graph, feed, data.validation, args.batch_size)
 """]
+SIZE = 300  # of a batch
 HINTS = {
     "[Uu]ninitialized|does not exist": "TensorFlow's metrics count on from batch to batch, in "
         "variables that nothing initializes here; this is the accuracy of one batch.",
@@ -46,9 +46,6 @@ BATCH = {  # "It is ...", of scores s (N, 43), labels y (N,) and their rank r am
 }
 ALL = "More images are fed at once than the batch size: with --no-cache, they may not fit into " \
     "memory."
-TRAINED = "After an epoch the head is judged on images that it was trained on: that tells how " \
-    "well it remembers, not whether it knows signs that it has never seen."
-OLD = "The head is not judged anew after each epoch, so the best epoch may go by unseen."
 ORDER = "{} not in the order of `{}`: the confusion matrix would pair answers with wrong labels."
 
 
@@ -60,7 +57,7 @@ def make_answers(right):
     scores[numbers, best] += rng.choice([4, 9], len(right))
     order = np.argsort(-scores, axis=1)
     # Of each kind another number; below 0 are the classes beside the best one.
-    kinds = np.resize([1, -1, 42, 2, 1, 42, 2, 3, -2, 42, -1, 1, 42, 4, -1, 1], len(right))
+    kinds = np.resize([1, -1, 42, 4, 1, 42, 2, 3, -2, 42, -1, 1, 42, 4, -1, 1], len(right))
     rank = np.where(right, 0, kinds)
     y = np.where(rank < 0, best + 2 * rank + 3, order[numbers, rank])
     return scores, y, np.argmax(order == y[:, None], axis=1)
@@ -68,9 +65,13 @@ def make_answers(right):
 
 def make_feed(graph, scores, y):
     """A feed of images that the head, as check() sets it, gives these scores."""
-    padding = (0, 0), (7, 4096 - CLASSES - 7)
-    return lambda indices: {graph.features: np.pad(scores[indices], padding),
-                            graph.labels: y[indices]}
+
+    def feed(indices):
+        expect(len(indices) <= SIZE, ALL)
+        return {graph.features: np.pad(scores[indices], ((0, 0), (7, 4096 - CLASSES - 7))),
+                graph.labels: y[indices]}
+
+    return feed
 
 
 def check_batch(graph, sess):
@@ -79,7 +80,7 @@ def check_batch(graph, sess):
            "batch is wanted. (tf.metrics gives two, which count on from batch to batch.)")
     for count in CLASSES, 300, 7:
         sample = scores, y, rank = make_answers(np.arange(count) % 10 < 3)
-        found = sess.run(graph.accuracy, make_feed(graph, scores, y)(slice(None)))
+        found = sess.run(graph.accuracy, make_feed(graph, scores, y)(np.arange(count)))
         share, fault = (rank == 0).mean(), find_fault([found], BATCH, sample)
         expect(np.ndim(found) == 0, f"The accuracy has shape {np.shape(found)}: one number for the "
                "batch is wanted, the share of right answers.")
@@ -88,39 +89,30 @@ def check_batch(graph, sess):
                "images whose most probable class is the label, whatever their number.")
 
 
-def check_evaluate(script, graph, sess):
-    count, size = 12_637, 100  # as many as the official test has; the last batch has 37
+def check_evaluate(graph, sess, evaluate):
+    count = 12_637  # as many as the official test has; the last batch has 37
     rng = np.random.default_rng(6)
     indices, right = rng.permutation(count + 1000)[:count], np.zeros(count + 1000, bool)
     right[indices] = rng.random(count) < np.linspace(0.1, 0.9, count)
     scores, y, rank = make_answers(right)
-    serve, head = make_feed(graph, scores, y), sess.run([graph.W, graph.b])
-    dropout = tf.placeholder_with_default(0.0, ())  # as in finetuning
-    graph.training, graph.loss = {dropout: 1.0}, graph.loss + 100 * dropout
-
-    def feed(indices):
-        expect(len(indices) <= size, ALL)
-        return serve(indices)
-
-    result = script.evaluate(sess, graph, feed, indices, size)
+    head = sess.run([graph.W, graph.b])
+    result = evaluate(sess, graph, make_feed(graph, scores, y), indices, SIZE)
     expect(all(map(np.array_equal, head, sess.run([graph.W, graph.b]))),
            "evaluate() changes the head: it trains on the images that are to judge it.")
     losses = -log_softmax(scores.astype(np.float64), 1)[np.arange(len(y)), y]
     for name, found, each in (("accuracy", result.accuracy, rank == 0),
                               ("loss", result.loss, losses)):
         own = each[indices]
-        means = np.array([part.mean() for part in np.split(own, range(size, count, size))])
+        means = np.array([part.mean() for part in np.split(own, range(SIZE, count, SIZE))])
         faults = {
             "": [own.mean()],
             "the mean of the batches' means: the few images of a last, smaller batch count as much "
             "as a whole batch": [means.mean()],
             "a sum: it grows with the number of images": [means.sum(), own.sum(),
-                                                          means.sum() * size],
-            "that of training, with dropout; what `graph.training` feeds is for train() alone":
-                [own.mean() + 100],
+                                                          means.sum() * SIZE],
             "without the last, smaller batch": [own[:-37].mean(), own[:-37].sum() / count],
-            "that of one batch alone": [*means, *means * size / count, means[-1] * 37 / count],
-            "with the last, smaller batch counted as a whole one": [means.sum() * size / count],
+            "that of one batch alone": [*means, *means * SIZE / count, means[-1] * 37 / count],
+            "with the last, smaller batch counted as a whole one": [means.sum() * SIZE / count],
             "0: it is not added up": [0],
             "that of other images than `indices`": [each[:count].mean(), each.mean()],
             f"{np.mean(found):.4f} where {own.mean():.4f} is right": [found],
@@ -135,51 +127,53 @@ def check_evaluate(script, graph, sess):
            ORDER.format("evaluate()'s probs are", "indices"))
 
 
-def check_epochs(script, graph, sess):
-    """After each epoch, `result` has to be what the head then says of the validation images."""
-    features, labels = np.tile(make_features(), (8, 1)), np.tile(LABELS, 8)
-    everything = np.arange(len(labels))
-    own, training = everything[:99:-2], everything[::2]
-    data = SimpleNamespace(images=np.zeros((688, 32, 32, 3), np.uint8), labels=labels, tracks=None,
-                           test=None, training=training, validation=own, names=list("x" * 43))
-    args, rng = parse_settings("", script.SETTINGS), np.random.default_rng(0)
-    args.batch_size = 8
+def check_epochs(answer, graph, sess, evaluate):
+    """After each epoch, `result` has to be what evaluate() then finds for the validation images."""
+    rng = np.random.default_rng(7)
+    training, validation = np.split(rng.permutation(1500), [1000])
+    feed = make_feed(graph, *make_answers(rng.random(1500) < 0.5)[:2])
+    data = SimpleNamespace(training=training, validation=validation, test=None)
+    args = parse_settings("", answer.scope["SETTINGS"])
+    names = {"args": args, "data": data, "sess": sess, "graph": graph, "feed": feed,
+             "evaluate": evaluate, "rng": rng, "best": None, "start": 0.0, "losses": [1.0]}
 
-    def serve(indices):
-        return {graph.features: features[indices], graph.labels: labels[indices]}
+    def same(result, indices):  # in any order
+        probs = evaluate(sess, graph, feed, indices, SIZE).probs
+        return close(np.sort(result.probs, 0), np.sort(probs, 0))
 
-    def feed(indices):
-        expect(len(indices) < len(own), ALL)
-        return serve(indices)
-
-    def ask(indices):
-        return sess.run([graph.probs, graph.accuracy, graph.loss], serve(indices))
-
-    def same(a, b):  # in any order
-        return close(np.sort(a, 0), np.sort(b, 0))
-
-    sess.run(tf.global_variables_initializer())
-    last = ask(own)[0]
-    for _, result in script.train(sess, graph, feed, data, args, range(1, 4), rng, mock.Mock()):
-        found, (probs, *numbers) = result.probs, ask(own)
-        if not close(found, probs):
-            expect(not any(same(found, ask(indices)[0]) for indices in
-                           (training, everything, np.r_[training, own])), TRAINED)
-            expect(not close(found, last), OLD)
-            expect(not same(found, probs), ORDER.format("The validation images are judged",
-                                                        "data.validation"))
-            raise Wrong(f"After an epoch the head is judged on other images than the {len(own)} of "
-                        "data.validation, each of them once: a few make a chance result.")
-        expect(close([result.accuracy, result.loss], numbers, 0.01), "`result` has other numbers "
-               "than evaluate() finds for the validation images.")
-        last = probs
+    last = ()
+    for epoch in 1, 2:
+        sess.run(graph.b.assign(rng.normal(0, 1, CLASSES)))  # as if trained
+        names |= answer.run("accuracy", 2, **(names | {"epoch": epoch}))
+        result, right = names["result"], evaluate(sess, graph, feed, validation, SIZE)
+        expect(not same(result, training) and not same(result, np.r_[training, validation]),
+               "After an epoch the head is judged on images that it was trained on: that tells how "
+               "well it remembers, not whether it knows signs that it has never seen.")
+        expect(not close(result.probs, last), "The head is not judged anew after each epoch, so "
+               "the best epoch may go by unseen.")
+        expect(same(result, validation), "After an epoch the head is judged on other images than "
+               f"the {len(validation)} of data.validation, each of them once: a few make a chance "
+               "result.")
+        expect(close(result.probs, right.probs),
+               ORDER.format("The validation images are judged", "data.validation"))
+        expect(close([result.accuracy, result.loss], [right.accuracy, right.loss]), "`result` has "
+               "other numbers than evaluate() finds for the validation images.")
+        last = right.probs
 
 
-def check(script):
-    graph, sess = build(script)
+def check(answer):
+    graph, sess = build(answer)
     W = np.roll(np.eye(4096, CLASSES), 7, axis=0)  # one feature for each class
     sess.run([graph.W.assign(W), graph.b.assign(np.zeros(CLASSES))])
+
+    def evaluate(sess, graph, feed, indices, batch_size):
+        found = answer.run("accuracy", 1, sess=sess, graph=graph, feed=feed, indices=indices,
+                           batch_size=batch_size, loss=0, accuracy=0, probs=[])
+        if isinstance(found, dict):  # else the lines themselves return what evaluate() does
+            found = SimpleNamespace(**{**found, "probs": np.concatenate(found["probs"])})
+        return found
+
     check_batch(graph, sess)
-    check_evaluate(script, graph, sess)
-    check_epochs(script, graph, sess)
+    check_evaluate(graph, sess, evaluate)
+    check_epochs(answer, graph, sess, evaluate)
     return ""

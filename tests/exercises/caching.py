@@ -3,12 +3,12 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from data.lab.command import parse_settings
-from data.lab.pictures import preprocess
+from data.lab.images import preprocess
 from data.lab.tf1 import tf
 from exercises import expect
 from exercises.graphs import CLASSES, build, close, make_weights
 
-NAMES = ("the function that is returned",)
+NAMES = [()]
 LINES = ["""
 rows = cache.cached(images, backbone, lambda batch: sess.run(
     graph.fc7, feed_dict={graph.images: preprocess(batch)}))
@@ -29,10 +29,10 @@ def distances(seen, pixels):
     return cKDTree(pixels.reshape(-1, 108)).query(seen.reshape(-1, 108))
 
 
-def check_data(script, images, labels, seed, again):
+def check_data(answer, images, labels, seed, again):
     """Two epochs, with other batches in each; again: what is new since the check before."""
     weights, rng = make_weights(seed), np.random.default_rng(5)
-    graph, sess = build(script, weights=weights)
+    graph, sess = build(answer, weights=weights)
     run, pixels, seen = sess.run, sess.graph.get_tensor_by_name("pixels:0"), []
 
     def record(fetches, feed_dict=None, *args, **kwargs):
@@ -46,9 +46,10 @@ def check_data(script, images, labels, seed, again):
     parts = [run([graph.fc7, pixels], {graph.images: preprocess(part)})
              for part in np.array_split(images, 10)]
     fc7, right = map(np.concatenate, zip(*parts))
-    sess.run, wrong, args = record, 0, parse_settings("", script.SETTINGS)
+    sess.run, wrong, args = record, 0, parse_settings("", answer.scope["SETTINGS"])
     args.weights = f"{seed}.npy"
-    feed = script.make_feed(args, sess, graph, weights, images, labels)
+    feed = answer.run("caching", args=args, sess=sess, graph=graph, backbone=weights,
+                      images=images, labels=labels)
     expect(callable(feed), "make_feed() has to return a function, from the images' indices to "
            "a feed_dict; the training calls it for each batch.")
     for sizes in (128, 1024, 1025), (300, 301, 900):
@@ -84,7 +85,7 @@ def check_data(script, images, labels, seed, again):
            "another order, or of another layer, and the head learns wrong pairs.")
 
 
-def check(script):
+def check(answer):
     rng = np.random.default_rng(4)
     first = rng.integers(0, 256, (COUNT, 32, 32, 3)).astype(np.uint8)
     second, labels = first.copy(), rng.integers(0, CLASSES, COUNT)
@@ -92,5 +93,5 @@ def check(script):
     for images, seed, again in ((first, 0, ""), (second, 0, "a second data set"),
                                 (second, 1, "other weights")):
         with tf.Graph().as_default():
-            check_data(script, images, labels, seed, again)
+            check_data(answer, images, labels, seed, again)
     return ""

@@ -8,7 +8,7 @@ from data.lab.tf1 import tf
 from exercises import Wrong, expect
 from exercises.graphs import CLASSES, build, close, find_fault, make_features, make_images
 
-NAMES = ("W", "b", "logits", "probs", "loss")
+NAMES = [("W", "b", "logits", "probs", "loss")]
 LINES = ["""
 W = tf.Variable(tf.truncated_normal((4096, classes), stddev=1e-2), name="head/weights")
 b = tf.Variable(tf.zeros(classes), name="head/biases")
@@ -149,8 +149,8 @@ def check_loss(graph, run, samples, W, b):
                    "can.")
 
 
-def check(script):
-    graph, sess = build(script)
+def check(answer):
+    graph, sess = build(answer)
     rng = np.random.default_rng(3)
     features, labels = make_features()[rng.integers(0, 86, 200)], np.arange(200) % CLASSES
     remark = check_variables(graph, sess, features, labels)
@@ -164,6 +164,6 @@ def check(script):
     check_probs(graph, sess, run, features[:7], W, b)
     check_loss(graph, run, [(features, labels), (features[:3], np.array([0, 42, 7]))], W, b)
     with contextlib.suppress(Exception), tf.Graph().as_default():
-        if build(script, classes=10)[0].W.shape[1] == 10:
+        if build(answer, classes=10)[0].W.shape[1] == 10:
             return remark
     return remark or "43 is written out; with `classes`, data of your own would do too"

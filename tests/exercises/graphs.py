@@ -1,37 +1,43 @@
 """What the checks share: a small network, made-up images, the script's graph on them."""
 import functools
-from unittest import mock
+from types import SimpleNamespace
 
 import numpy as np
 
-from data.lab.pictures import preprocess
+from data.lab.images import preprocess
 from data.lab.tf1 import tf
 from data.lab.weights import BACKBONE
 
 CLASSES = 43
+GRAPH = "images labels fc7 features W b probs loss train_op accuracy".split()  # from build_graph
 LABELS = np.arange(2 * CLASSES) % CLASSES  # of the images that make_features makes
 
 
-def make_weights(seed=0, names=BACKBONE):
-    """{layer: [W, b]} for the AlexNet below; another seed changes fc7 alone."""
+def make_weights(seed=0):
+    """{layer: [W, b]} for the AlexNet below, up to fc7; another seed changes fc7 alone."""
     rng = np.random.default_rng(0)
-    shapes = dict.fromkeys(BACKBONE, (108, 108)) | {"fc6": (108, 4096), "fc8": (4096, CLASSES)}
-    layers = {name: [(rng.standard_normal(shapes[name]) / 8).astype(np.float32),
-                     rng.uniform(0, 0.1, shapes[name][1]).astype(np.float32)] for name in names}
+    shapes = dict.fromkeys(BACKBONE, (108, 108)) | {"fc6": (108, 4096)}
+    layers = {name: [(rng.standard_normal(shape) / 8).astype(np.float32),
+                     rng.uniform(0, 0.1, shape[1]).astype(np.float32)]
+              for name, shape in shapes.items()}
     layers["fc7"] = list(np.random.default_rng(seed).normal(1, 1, (2, 4096)).astype(np.float32))
     return layers
 
 
-def AlexNet(features, weights, feature_extract=False):
-    """In AlexNet's place, with the same names of tensors and errors; a thousand times as fast."""
+def AlexNet(features, feature_extract=False, *, weights=None, dropout=None):
+    """In AlexNet's place, with the same names of tensors and errors; a thousand times as fast.
+
+    The default weights differ in fc7 from those that the checks use as `backbone`.
+    """
     if not features.shape.is_compatible_with((None, 227, 227, 3)):
         raise ValueError(f"AlexNet takes (N, 227, 227, 3), not {features.shape}")
+    weights = weights or make_weights(seed=9)
     layer = tf.reshape(features[:, ::45, ::45], (-1, 108), name="pixels") / 100
     for name in BACKBONE if feature_extract else (*BACKBONE, "fc8"):
         W, b = [tf.Variable(array, name=f"{name}/weights") for array in weights[name]]
         product = layer * W if name == "fc7" else tf.matmul(layer, W)
         layer = tf.nn.relu(product + b, name=name)
-    return layer
+    return layer if dropout is None else tf.nn.dropout(layer, rate=dropout)
 
 
 def make_images(count):
@@ -47,14 +53,21 @@ def make_features():
     return np.maximum(0.7 * (common + rng.standard_normal(common.shape)), 0).astype(np.float32)
 
 
-def build(script, learning_rate=0.001, classes=CLASSES, weights=None):
-    """The script's training graph, and a session in which it is initialized."""
+def build(answer, learning_rate=0.001, classes=CLASSES, weights=None):
+    """The training graph, as build_graph makes it, and a session in which it is initialized."""
     tf.set_random_seed(0)
-    with mock.patch.object(script, "AlexNet", AlexNet, create=True):
-        graph = script.build_graph(weights or make_weights(), classes, learning_rate)
+    images = tf.placeholder(tf.float32, (None, 32, 32, 3), name="images")
+    names = {"images": images, "labels": tf.placeholder(tf.int64, (None,), name="labels"),
+             "resized": tf.image.resize_images(images, (227, 227), name="resize"), "size": 32,
+             "backbone": weights or make_weights(), "classes": classes,
+             "learning_rate": learning_rate}
+    names |= answer.run("freeze", **names)
+    names["features"] = tf.placeholder_with_default(names["fc7"], (None, 4096), name="features")
+    for exercise in "fc8", "optimiser", "accuracy":
+        names |= answer.run(exercise, **names)
     sess = tf.Session()
     sess.run(tf.global_variables_initializer())
-    return graph, sess
+    return SimpleNamespace(**{name: names[name] for name in GRAPH}), sess
 
 
 def backbone(graph):

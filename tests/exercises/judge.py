@@ -4,26 +4,26 @@
 
 prints TOKEN, a word for the table, and a sentence; nothing that the script prints gets there.
 """
+import ast
 import contextlib
 import importlib
-import io
 import os
 import re
 import sys
-import tempfile
+import tokenize
 import traceback
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from unittest import mock
 
 import numpy as np
 
 from data.lab import paths
-from data.lab.exercises import EMPTY
+from data.lab.command import EMPTY, PLACE
 from data.lab.tf1 import tf
-from exercises import EXERCISES, Wrong, expect, find_places, first_reason, replace
+from exercises import EXERCISES, Wrong, expect, first_reason
+from exercises.graphs import AlexNet
 
 MODULES = {name: importlib.import_module(f"exercises.{name}") for name in EXERCISES}
+HELPERS = ast.FunctionDef, ast.Import, ast.ImportFrom
 FORBIDDEN = ("socket.", "subprocess.", "os.system", "os.exec", "os.fork", "os.posix_spawn",
              "os.spawn", "os.kill", "os.startfile", "pty.")
 OPEN_TO_WRITE = os.O_WRONLY | os.O_RDWR | os.O_CREAT
@@ -31,77 +31,101 @@ WRITING = ("os.chmod", "os.chown", "os.link", "os.mkdir", "os.remove", "os.renam
            "os.symlink", "os.truncate", "os.utime", "shutil.rmtree")
 
 
-def explain(error, exercise, path, numbers):
-    """Wrong, for an exception that the script `path` raised."""
-    kind, place, reason = type(error).__name__, "the lines that use yours", "nothing"
+class Answer:
+    """The lines of one exercise in a script, to be run with the lab's own lines for the others."""
+
+    def __init__(self, name, script, source):
+        """source: the text of the file `script`; its imports, constants and functions are run."""
+        self.name, self.script, marked, lines = name, script, list(PLACE.finditer(source)), []
+        for other, file in EXERCISES.items():
+            here, count = [match[1] for match in marked].count(other), len(MODULES[other].LINES)
+            expect(file != script or here == count,
+                   f"{script} has {here} places from `# Exercise {other}` to `# End of {other}`, "
+                   f"not {count}: put the marks back around the lines.", "broken")
+        for match in marked:
+            start, end = match.span(2)
+            if match[1] != name:  # blank, or what is wrong there would be told here
+                source = source[:start] + re.sub(".", " ", match[2]) + source[end:]
+                continue
+            first = source.count("\n", 0, start) + 1
+            names = ", ".join(MODULES[name].NAMES[len(lines)]) or "the function that is returned"
+            expect(re.search(r"^\s*[^\s#]", match[2], re.MULTILINE) and not EMPTY.search(match[2]),
+                   "Your lines are still to be written: there is `...`, or nothing, in line "
+                   f"{first}. They define {names}.", "empty")
+            lines.append(range(first, first + match[2].count("\n")))
+        tree = ast.parse(source, script)
+        self.places = [find_statements(tree, numbers) for numbers in lines]
+        self.scope = {"__name__": "answer", "__file__": script}
+        exec(compile(tree, script, "exec"), self.scope)
+        self.scope["AlexNet"] = AlexNet  # the small one
+
+    def run(self, name, place=0, /, **given):
+        """What the lines in a place of the exercise `name` define, as a dict, or what they return.
+
+        given: the names that stand before the lines in the script
+        """
+        own, module = name == self.name, MODULES[name]
+        scope = self.scope if own else {"tf": tf, "AlexNet": AlexNet}
+        # The loop is for lines that end one: those of accuracy, 3 of 3, stand in a loop.
+        tree = ast.parse(f"def run({', '.join(given)}):\n for _ in 'x': pass\n return locals()")
+        tree.body[0].body[0].body = (
+            self.places[place] if own else ast.parse(module.LINES[place].strip()).body)
+        exec(compile(tree, self.script if own else "the lab", "exec"), scope, made := {})
+        found = made["run"](**given)
+        for defined in module.NAMES[place] if isinstance(found, dict) else ():
+            expect(defined in found,
+                   f"`{defined}` is not defined by your lines; those after them use it.")
+        return found
+
+
+def find_statements(tree, lines):
+    """The statements in the range `lines`, and before them the helpers above in their function."""
+    function = next((part for part in tree.body
+                     if part.lineno < lines.start <= part.end_lineno), tree)
+    nodes = list(ast.walk(function))  # from the outermost to the innermost
+    helpers = [node for node in nodes[1:]
+               if isinstance(node, HELPERS) and node.lineno < lines.start]
+    found = ([part for part in block if isinstance(part, ast.stmt) and part.lineno in lines]
+             for node in nodes for _, block in ast.iter_fields(node) if isinstance(block, list))
+    return helpers + next(filter(None, found), [])
+
+
+def explain(error, hints, script):
+    """Wrong, for an exception that an answer in `script` raised."""
+    kind, place, reason = type(error).__name__, "in the lines that use it", "nothing"
     if isinstance(error, SyntaxError):
-        number = numbers[min(error.lineno or 1, len(numbers)) - 1]
-        return Wrong(f"Python cannot read {path.name}, line {number}: {error.msg}.", "broken")
+        return Wrong(f"Python cannot read {script}, line {error.lineno or 1}: {error.msg}.",
+                     "broken")
     with contextlib.suppress(BaseException):  # an exception of the student's may be unprintable
         reason = first_reason(error)
     for frame in traceback.extract_tb(error.__traceback__):
-        if frame.filename == str(path) and (number := numbers[frame.lineno - 1]):
-            place = f"line {number} of {path.name}"
-    hint = next((hint for pattern, hint in exercise.HINTS.items()
+        if frame.filename == script:
+            place = f"at line {frame.lineno} of {script}"
+    hint = next((hint for pattern, hint in hints.items()
                  if re.search(pattern, f"{kind}: {reason}")), "")
-    if isinstance(error, NameError):
-        if error.name in exercise.NAMES:
-            return Wrong(f"`{error.name}` is not defined by your lines; those after them use it.")
-        hint = "(In this check the other exercises have the lab's own lines.)"
-    return Wrong(f"{hint} Your lines do not run: {kind} at {place}. Python says: {reason}.",
-                 "error")
-
-
-def run(name, source, own=True):
-    """Check the exercise in `source`, alone: all others get the lab's own lines.
-
-    With own=False, this one too: then whatever is wrong stands outside the marks.
-    Returns a remark, perhaps ""; raises Wrong.
-    """
-    script, exercise = EXERCISES[name][0], MODULES[name]
-    text, numbers = replace(source, script, {
-        other: module.LINES for other, module in MODULES.items() if other != name or not own})
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, \
-            contextlib.redirect_stdout(io.StringIO()), tf.Graph().as_default():
-        path, data = Path(folder) / script, Path(folder) / "data"
-        path.write_text(text, encoding="utf-8")
-        data.mkdir()
-        np.random.seed(0)  # the same verdict for the same lines
-        tf.set_random_seed(0)
-        with mock.patch.multiple(paths, LAB=path.parent, DATA=data), \
-                mock.patch.object(sys, "argv", [str(path)]):
-            try:
-                spec = spec_from_file_location("answer", path)
-                answer = module_from_spec(spec)
-                spec.loader.exec_module(answer)
-                return exercise.check(answer)
-            except Wrong:
-                raise
-            except BaseException as error:  # whatever a student's lines may raise
-                raise explain(error, exercise, path, numbers) from error
+    if type(error) is NameError:
+        hint = "(The check runs the lines between the marks alone, and the lab's own lines for " \
+               "the other exercises.)"
+    return Wrong(f"Your code raises {kind} {place}: {reason}. {hint}", "error")
 
 
 def judge(name, path):
-    """As `run`, for the script `path`; tells faults outside the marks from those inside."""
+    """Check the exercise in the script `path`; returns a remark, perhaps "". Raises Wrong."""
     try:
-        source = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise Wrong(f"{path} cannot be read as UTF-8 text: {error}.",
+        with tokenize.open(path) as file:  # in the encoding that its first lines declare
+            source = file.read()
+    except (OSError, SyntaxError, UnicodeDecodeError) as error:
+        raise Wrong(f"{path} cannot be read as text: {error}.",
                     "broken" if path.is_file() else "absent") from error
-    for other, text, first, _ in find_places(source, path.name):
-        written = re.search(r"^\s*[^\s#]", text, re.MULTILINE) and not EMPTY.search(text)
-        expect(written or other != name, "Your lines are still to be written: there is `...`, or "
-               f"nothing, in line {first + 1}. They define {', '.join(MODULES[name].NAMES)}.",
-               "empty")
-    try:
-        return run(name, source)
-    except Wrong:
+    np.random.seed(0)  # the same verdict for the same lines
+    with tf.Graph().as_default():
+        tf.set_random_seed(0)
         try:
-            run(name, source, own=False)
-        except Wrong as wrong:
-            raise Wrong("Something outside the marks has changed: with the lab's own lines "
-                        f"between them, the check says this too. {wrong}", "broken") from wrong
-        raise
+            return MODULES[name].check(Answer(name, path.name, source))
+        except Wrong:
+            raise
+        except BaseException as error:  # whatever a student's lines may raise
+            raise explain(error, MODULES[name].HINTS, path.name) from error
 
 
 def confine(folder):
@@ -121,14 +145,16 @@ def confine(folder):
 
 
 def main():
-    token, name, path = sys.stdin.read(), sys.argv[1], Path(sys.argv[2])
+    token, (_, name, path) = sys.stdin.read(), sys.argv
     output, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.dup2(nowhere, 2)
-    sys.dont_write_bytecode = True
+    sys.dont_write_bytecode, sys.argv = True, [path]
     confine(os.getcwd())
+    paths.LAB = Path.cwd()
+    paths.DATA = paths.make_folder(paths.LAB / "data")
     try:
-        word, sentence = "pass", judge(name, path)
+        word, sentence = "pass", judge(name, Path(path))
     except Wrong as wrong:
         word, sentence = wrong.word, str(wrong)
     os.write(output, f"{token}{word} {sentence}".encode(errors="backslashreplace"))

@@ -5,7 +5,7 @@ from data.lab.tf1 import tf
 from exercises import expect
 from exercises.graphs import LABELS, backbone, build, make_features, make_images, upstream
 
-NAMES = ("train_op",)
+NAMES = [("train_op",)]
 LINES = ["""
 train_op = tf.train.AdamOptimizer(learning_rate).minimize(loss, var_list=[W, b], name="train")
 """]
@@ -37,8 +37,8 @@ def train(graph, sess, steps):
     return [sess.run([graph.loss, graph.train_op], feed)[0] for _ in range(steps)]
 
 
-def check(script):
-    graph, sess = build(script)
+def check(answer):
+    graph, sess = build(answer)
     variables = [graph.W, graph.b, *backbone(graph)]
     before, rate = sess.run(variables), max(rates(graph, sess), default=0.001)
     feed = {graph.images: make_images(4), graph.labels: [3, 14, 15, 42]}
@@ -53,7 +53,7 @@ def check(script):
         expect(moves, f"A step does not move {name}: a part of the head learns nothing.")
 
     with tf.Graph().as_default():
-        slow, slow_sess = build(script, learning_rate=1e-9)
+        slow, slow_sess = build(answer, learning_rate=1e-9)
         start = slow_sess.run(slow.W)
         train(slow, slow_sess, 3)
         step = np.abs(slow_sess.run(slow.W) - start).max()
