@@ -1,31 +1,30 @@
 """AlexNet in TensorFlow's graph mode.
 
     x = tf.placeholder(tf.float32, (None, 227, 227, 3))
-    probs = AlexNet(x, read_weights("bvlc-alexnet.npy"))
+    probs = AlexNet(x)  # with the weights in bvlc-alexnet.npy
     sess = tf.Session()
     sess.run(tf.global_variables_initializer())
     sess.run(probs, feed_dict={x: images})
 
 The network: A. Krizhevsky, I. Sutskever, G. Hinton, "ImageNet Classification with Deep
 Convolutional Neural Networks", NIPS 2012; as trained by the Berkeley Vision and Learning
-Center (Caffe's bvlc_alexnet, which normalises before it pools, as the paper does). In three
-things it follows the course, not Caffe: conv1 is SAME where Caffe's is VALID, so that its
-output is 57x57 and not 55x55, and pool1's 28x28, not 27x27; it is fed RGB, though the weights
-were trained on BGR; and an image loses its own mean, where Caffe subtracts ImageNet's mean of
-each channel.
+Center (Caffe's bvlc_alexnet, which normalises before it pools, as the paper does). It follows
+the course, not Caffe, in three things: conv1 is SAME, where Caffe's is VALID, so that its
+output is 57x57 and not 55x55, and pool1's is 28x28, not 27x27; its input is RGB, although the
+weights were trained on BGR; and each image has its own mean subtracted, where Caffe subtracts
+the mean of each channel over ImageNet.
 """
+from data.lab.standin import find
 from data.lab.tf1 import tf
-from data.lab.weights import BACKBONE, SHAPES
+from data.lab.weights import BACKBONE, SHAPES, read_weights
 
 
 def variable(array, name):
     """A variable that starts as `array`, which stays out of the graph.
 
-    The initial value is an op that fetches the array from NumPy when the initializer
-    runs; as a constant it would be copied into the graph, 244 MB for all of AlexNet. The
-    array stays in memory as long as the graph, beside the variable's own copy: 227 MB more
-    than a placeholder that is fed once would take, at the same peak, and the initializer is
-    run as in the lesson.
+    The initial value is an op that fetches the array from NumPy when the initializer runs.
+    As a constant, it would be copied into the graph: 244 MB for all of AlexNet. The array
+    stays in memory as long as the graph, next to the variable's own copy.
     """
 
     def initial_value():
@@ -36,7 +35,7 @@ def variable(array, name):
 
 
 def conv(bottom, name, layers, stride=1, groups=1):
-    """Rectified convolution; with groups=2, each half of the filters sees half the channels."""
+    """Convolution with ReLU; with groups=2, each half of the filters sees half the channels."""
     W, b = layers[name]
     with tf.name_scope(name + "/"):  # one box in TensorBoard's graph
         parts = zip(tf.split(bottom, groups, axis=3), tf.split(W, groups, axis=3))
@@ -59,26 +58,30 @@ def max_pool(bottom, name):
 
 
 def dense(bottom, name, layers, dropout=None):
-    """Rectified fully connected layer, of whose outputs the share `dropout` is set to 0."""
+    """Fully connected layer with ReLU; sets the fraction `dropout` of its outputs to 0."""
     W, b = layers[name]
     top = tf.nn.relu(tf.nn.xw_plus_b(bottom, W, b, name=name + "/xw_plus_b"), name=name)
     return top if dropout is None else tf.nn.dropout(top, rate=dropout, name=name + "/dropout")
 
 
-def AlexNet(features, weights, feature_extract=False, dropout=None):
-    """Build AlexNet on `features`; each layer's output tensor bears the layer's name.
+def AlexNet(features, feature_extract=False, *, weights=None, dropout=None):
+    """Build AlexNet on `features`; the output tensor of each layer has the layer's name.
 
-    features: float32 (N, 227, 227, 3), RGB 0 to 255, each image minus its own mean
-    weights: {layer: [W, b]}, as read_weights reads them
-    feature_extract: stop at fc7, without fc8, which `weights` need not hold then
-    dropout: the rate in fc6 and fc7 while training, as in the paper 0.5; a number or a tensor
+    features: float32 (N, 227, 227, 3), RGB 0 to 255, minus the mean of each image
+    feature_extract: stop at fc7; `weights` need not contain fc8 then
+    weights: {layer: [W, b]}, as read_weights returns; by default those in bvlc-alexnet.npy, or
+        the synthetic ones if that file is missing
+    dropout: the rate in fc6 and fc7 during training, 0.5 in the paper; a number or a tensor
     Returns the softmax probabilities (N, 1000), as many classes as fc8 has; with
-    `feature_extract` the rectified fc7 (N, 4096).
+    `feature_extract`, fc7 after ReLU (N, 4096). Raises LabError if the weights file is bad.
     """
+    names = BACKBONE if feature_extract else tuple(SHAPES)
+    if weights is None:
+        weights = read_weights(find("bvlc-alexnet.npy"), names)
     layers = {
         name: [variable(weights[name][0], name + "/weights"),
                variable(weights[name][1], name + "/biases")]
-        for name in (BACKBONE if feature_extract else SHAPES)
+        for name in names
     }
 
     conv1 = conv(features, "conv1", layers, stride=4)  # (N, 57, 57, 96)

@@ -1,37 +1,63 @@
 """Step 1: AlexNet names what it sees.
 
-    python imagenet_inference.py                    a poodle and a weasel
-    python imagenet_inference.py dog.jpg cat.png    your own pictures
+    python imagenet_inference.py                    the course's poodle and weasel
+    python imagenet_inference.py dog.jpg cat.png    your own images, or folders of images
 """
 import time
+
+import imageio.v3 as iio
+import numpy as np
 
 from alexnet import AlexNet
 from caffe_classes import class_names
 from data.lab.batches import batches
-from data.lab.command import parse_settings, run_script
+from data.lab.command import about, parse_settings, path, printable, run_script
+from data.lab.images import colour_mode, list_images, to_rgb
 from data.lab.look import look
-from data.lab.pictures import SETTINGS, preprocess, print_top5, read_pictures
-from data.lab.standin import find
-from data.lab.tf1 import tf
+from data.lab.standin import find  # the real file, or a synthetic one in its place
+from data.lab.tf1 import tf  # tensorflow.compat.v1
 from data.lab.weights import read_weights
+
+SETTINGS = (
+    ("pictures", path, None, "images of any size, or folders of them (default: the course's)"),
+    ("--weights", path, None, "a weights file (default: bvlc-alexnet.npy)"),
+    ("--look", bool, None, "draw what the network sees, into data/runs/"),
+)
 
 
 def main():
     args = parse_settings(__doc__, SETTINGS)
-    images = read_pictures(args.pictures or map(find, ("poodle.png", "weasel.png")), 227)
-    weights = read_weights(args.weights or find("bvlc-alexnet.npy"), names={1000: class_names})
+    files = list_images(args.pictures) or [find("poodle.png"), find("weasel.png")]
+    weights = read_weights(args.weights or find("bvlc-alexnet.npy"), classes=1000)
 
+    # Describe the computation; nothing is computed yet.
     x = tf.placeholder(tf.float32, (None, 227, 227, 3))
-    probs = AlexNet(x, weights)  # (N, 1000)
+    probs = AlexNet(x, weights=weights)  # (N, 1000)
+    init = tf.global_variables_initializer()
     sess = tf.Session()
-    sess.run(tf.global_variables_initializer())
+    sess.run(init)
 
+    # Read images: RGB, 0 to 255, minus the mean of each.
+    images = []
+    for file in files:
+        with about(file):  # an error names the file
+            image = iio.imread(file, plugin="pillow", mode=colour_mode(file), index=0, rotate=True)
+            image = to_rgb(image, 227).astype(np.float32)  # (227, 227, 3)
+        images.append(image - np.mean(image))
+
+    # Run inference.
     t = time.time()
-    output = [sess.run(probs, feed_dict={x: preprocess(batch)}) for batch in batches(images)]
-    print_top5(output, weights.names, args.pictures)
+    output = np.concatenate([sess.run(probs, feed_dict={x: batch}) for batch in batches(images)])
+
+    # Print output: the five most probable names of each image.
+    for i, p in enumerate(output):
+        print(f"Image {i}" + (f": {printable(files[i])}" if args.pictures else ""))
+        for index in np.argsort(-p, kind="stable")[:5]:
+            print(f"{class_names[index]}: {p[index]:.3f}")
+        print()
     print(f"Time: {time.time() - t:.3f} seconds")
     if args.look:
-        look(sess, x, images, weights, output)
+        look(sess, x, images, [class_names[p.argmax()] for p in output])
 
 
 if __name__ == "__main__":

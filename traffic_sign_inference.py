@@ -1,49 +1,76 @@
 """Step 2: AlexNet looks at 32x32 traffic signs, resized in the graph.
 
     python traffic_sign_inference.py                            construction and stop
-    python traffic_sign_inference.py sign.jpg                   your own pictures
+    python traffic_sign_inference.py sign.jpg                   your own images or folders
     python traffic_sign_inference.py --head data/traffic_sign_head.npy    after step 3
 
 Exercise: python tests/check.py resize
 """
 import time
 
+import imageio.v3 as iio
+import numpy as np
+
 import caffe_classes
 from alexnet import AlexNet
 from data.lab import gtsrb
 from data.lab.batches import batches
-from data.lab.command import parse_settings, path
-from data.lab.exercises import run_script
+from data.lab.command import about, parse_settings, path, printable, run_script
+from data.lab.images import colour_mode, list_images, to_rgb
 from data.lab.look import look
-from data.lab.pictures import SETTINGS, preprocess, print_top5, read_pictures
-from data.lab.standin import find
-from data.lab.tf1 import tf
+from data.lab.standin import find  # the real file, or a synthetic one in its place
+from data.lab.tf1 import tf  # tensorflow.compat.v1
 from data.lab.weights import read_weights
 
-NAMES = {1000: caffe_classes.class_names, 43: gtsrb.class_names}
-HEAD = ("--head", path, None, "a trained head, to take the place of fc8")
+NAMES = {1000: caffe_classes.class_names, 43: gtsrb.class_names}  # by the size of the last layer
+SETTINGS = (
+    ("pictures", path, None, "images, cropped to the sign, or folders (default: the course's)"),
+    ("--weights", path, None, "a weights file (default: bvlc-alexnet.npy)"),
+    ("--head", path, None, "a trained head, to take the place of fc8"),
+    ("--look", bool, None, "draw what the network sees, into data/runs/"),
+)
 
 
 def main():
-    args = parse_settings(__doc__, (*SETTINGS, HEAD))
+    args = parse_settings(__doc__, SETTINGS)
+    files = list_images(args.pictures) or [find("construction.jpg"), find("stop.jpg")]
     weights = read_weights(args.weights or find("bvlc-alexnet.npy"), names=NAMES, head=args.head)
-    size = weights.size  # 32, but for a head of one's own
-    images = read_pictures(args.pictures or map(find, ("construction.jpg", "stop.jpg")), size)
+    class_names = weights.names
+    size = weights.size  # 32, unless the head was trained with --size
 
-    # Legacy bilinear samples, as the course ran; TensorFlow 2's tf.image.resize gives others.
+    # AlexNet expects 227x227 pixels. The signs are resized in the graph, so that everyone who
+    # feeds it gets the same resizing: TensorFlow 1's bilinear one, as in the course.
+    # (TensorFlow 2's tf.image.resize samples half a pixel beside it.)
     # Exercise resize
     x = tf.placeholder(tf.float32, (None, size, size, 3))
     resized = tf.image.resize_images(x, (227, 227))  # (N, 227, 227, 3)
     # End of resize
-    probs = AlexNet(resized, weights)  # (N, 1000), with a head (N, 43)
+    probs = AlexNet(resized, weights=weights)  # (N, 1000), with a head (N, 43)
+    init = tf.global_variables_initializer()
     sess = tf.Session()
-    sess.run(tf.global_variables_initializer())
+    sess.run(init)
+
+    # Read images: RGB, 0 to 255, minus the mean of each.
+    images = []
+    for file in files:
+        with about(file):  # an error names the file
+            image = iio.imread(file, plugin="pillow", mode=colour_mode(file), index=0, rotate=True)
+            image = to_rgb(image, size).astype(np.float32)  # (32, 32, 3)
+        images.append(image - np.mean(image))
+
+    # Run inference.
     t = time.time()
-    output = [sess.run(probs, feed_dict={x: preprocess(batch)}) for batch in batches(images)]
-    print_top5(output, weights.names, args.pictures)
+    output = np.concatenate([sess.run(probs, feed_dict={x: batch}) for batch in batches(images)])
+
+    # Print output: the five most probable names of each image.
+    for i, p in enumerate(output):
+        print(f"Image {i}" + (f": {printable(files[i])}" if args.pictures else ""))
+        for index in np.argsort(-p, kind="stable")[:5]:
+            print(f"{class_names[index]}: {p[index]:.3f}")
+        print()
     print(f"Time: {time.time() - t:.3f} seconds")
     if args.look:
-        look(sess, x, images, weights, output)
+        look(sess, x, images, [class_names[p.argmax()] for p in output])
 
 
 if __name__ == "__main__":

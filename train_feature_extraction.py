@@ -13,15 +13,17 @@ from types import SimpleNamespace
 import numpy as np
 
 from alexnet import AlexNet
-from data.lab import cache, dataset, finetuning, report
+from data.lab import cache, dataset
 from data.lab.batches import batches
-from data.lab.command import at_least, parse_settings, path, positive
-from data.lab.exercises import run_script
-from data.lab.pictures import preprocess, print_top5
-from data.lab.standin import find
-from data.lab.tf1 import tf
+from data.lab.command import at_least, parse_settings, path, positive, run_script
+from data.lab.finetuning import finetune
+from data.lab.images import LARGEST, preprocess  # each image minus its mean, as in steps 1 and 2
+from data.lab.report import Run
+from data.lab.standin import find  # the real file, or a synthetic one in its place
+from data.lab.tf1 import tf  # tensorflow.compat.v1
 from data.lab.weights import BACKBONE, read_weights
 
+VALIDATION = 0.33  # of each class's tracks; with --random-split of all images, as in the course
 SETTINGS = (
     ("--train", path, None, "a folder of folders of pictures, or a pickle (default: train.p)"),
     ("--test", path, None, "test data (default: test.p, where it is present)"),
@@ -30,12 +32,32 @@ SETTINGS = (
     ("--batch-size", at_least(1), 128, "images in a step"),
     ("--learning-rate", positive, 0.001, "of Adam, whose own default it is"),
     ("--seed", at_least(0), 0, "of the split, the first weights and the order of the images"),
-    ("--size", at_least(32), 32, "to which a folder's pictures are resized"),
+    ("--size", at_least(32, LARGEST), 32, "to which a folder's pictures are resized"),
     ("--limit", at_least(2), None, "take only the first N tracks of each class"),
     ("--random-split", bool, None, "split image by image, as the course did, not by tracks"),
     ("--no-cache", bool, None, "run the frozen network in every epoch, as the course did"),
     ("--finetune", at_least(1), None, "then train all layers for N epochs"),
 )
+
+
+def split_by_track(tracks, labels, rng):
+    """(training, validation): the indices of their images.
+
+    The frames of a track show one sign. With some of them on each side, the validation would
+    ask whether the head remembers that sign; so whole tracks of each class validate it.
+    """
+    validates = np.zeros(len(labels), bool)
+    for label in np.unique(labels):
+        own = rng.permutation(np.unique(tracks[labels == label]))
+        count = min(max(round(VALIDATION * len(own)), 1), len(own) - 1)  # at least one trains
+        validates |= np.isin(tracks, own[:count])
+    return np.flatnonzero(~validates), np.flatnonzero(validates)
+
+
+def split_at_random(tracks, labels, rng):
+    """The course's way: image by image."""
+    order, count = rng.permutation(len(labels)), round(VALIDATION * len(labels))
+    return np.sort(order[count:]), np.sort(order[:count])
 
 
 def build_graph(backbone, classes, learning_rate, size=32):
@@ -45,7 +67,7 @@ def build_graph(backbone, classes, learning_rate, size=32):
     resized = tf.image.resize_images(images, (227, 227), name="resize")  # (N, 227, 227, 3)
     # No gradient flows back into AlexNet.
     # Exercise freeze
-    fc7 = tf.stop_gradient(AlexNet(resized, backbone, feature_extract=True))
+    fc7 = tf.stop_gradient(AlexNet(resized, feature_extract=True, weights=backbone))
     # End of freeze
     # The head takes fc7 from the network, or from the cache when that is fed.
     features = tf.placeholder_with_default(fc7, (None, 4096), name="features")
@@ -66,9 +88,8 @@ def build_graph(backbone, classes, learning_rate, size=32):
     # Exercise accuracy, 1 of 3
     accuracy = tf.reduce_mean(tf.cast(tf.equal(tf.argmax(logits, axis=1), labels), tf.float32))
     # End of accuracy
-    return SimpleNamespace(
-        images=images, labels=labels, fc7=fc7, features=features, W=W, b=b, probs=probs, loss=loss,
-        train_op=train_op, accuracy=accuracy, training={})
+    return SimpleNamespace(images=images, labels=labels, fc7=fc7, features=features, W=W, b=b,
+                           probs=probs, loss=loss, train_op=train_op, accuracy=accuracy)
 
 
 def make_feed(args, sess, graph, backbone, images, labels):
@@ -97,53 +118,52 @@ def evaluate(sess, graph, feed, indices, batch_size):
     return SimpleNamespace(loss=loss, accuracy=accuracy, probs=np.concatenate(probs))
 
 
-def train(sess, graph, feed, data, args, epochs, rng, run, done=0):
-    """Yield (epoch, result) after each of `epochs`; `done` images of the first are behind us."""
-    for epoch in epochs:
-        start, training_loss, order = time.time(), 0, rng.permutation(data.training)
-        for batch in batches(order, args.batch_size, done):
-            _, loss = sess.run([graph.train_op, graph.loss], {**feed(batch), **graph.training})
-            training_loss += report.finite(loss) * len(batch) / (len(order) - done)
-        # Of images that the head has not seen.
-        # Exercise accuracy, 3 of 3
-        result = evaluate(sess, graph, feed, data.validation, args.batch_size)
-        # End of accuracy
-        run.add_epoch(epoch, time.time() - start, training_loss, result)
-        yield epoch, result
-        done = 0
-
-
 def main():
     args = parse_settings(__doc__, SETTINGS)
     rng = np.random.default_rng(args.seed)
     tf.set_random_seed(args.seed)
-    data = dataset.load(args, rng)
+
+    data = dataset.load(args.train or find("train.p"), args.size, args.limit)
+    split = split_at_random if args.random_split else split_by_track
+    data.training, data.validation = split(data.tracks, data.labels, rng)
+    dataset.print_split(data, args.random_split)
+    data.test = dataset.load_test(args.test, data)  # or None
     backbone = read_weights(args.weights or find("bvlc-alexnet.npy"), BACKBONE)
+
     graph = build_graph(backbone, len(data.names), args.learning_rate, args.size)
-    run = report.Run(tf.get_default_graph())
+    run = Run(tf.get_default_graph())
     sess = tf.Session()
     sess.run(tf.global_variables_initializer())
     feed = make_feed(args, sess, graph, backbone, data.images, data.labels)
+
     best = None
-    for epoch, result in train(sess, graph, feed, data, args, range(1, args.epochs + 1), rng, run):
+    for epoch in range(1, args.epochs + 1):
+        start, losses = time.time(), []
+        for batch in batches(rng.permutation(data.training), args.batch_size):
+            _, loss = sess.run([graph.train_op, graph.loss], feed_dict=feed(batch))
+            losses.append(loss)
+        # Of images that the head was not trained on.
+        # Exercise accuracy, 3 of 3
+        result = evaluate(sess, graph, feed, data.validation, args.batch_size)
+        # End of accuracy
+        run.add_epoch(epoch, time.time() - start, np.mean(losses), result)
         if best is None or result.accuracy > best.accuracy:
             best, best_epoch, head = result, epoch, sess.run([graph.W, graph.b])
 
-    run.save_head({"fc8": head, **data.extra})
+    # The head of the best epoch, what it gets right and wrong, and perhaps the test data.
     sess.run([graph.W.assign(head[0]), graph.b.assign(head[1])])
+    run.save_head(head, data, backbone)
     run.add_validation(best_epoch, data, best.probs)
-    run.add_neighbours(data, feed, graph.features)
+    if not args.no_cache:
+        run.add_neighbours(data, lambda i: sess.run(graph.features, feed_dict=feed(i)))
     if data.test:
         feed = make_feed(args, sess, graph, backbone, data.test.images, data.test.labels)
         result = evaluate(sess, graph, feed, np.arange(len(data.test.labels)), args.batch_size)
-        report.print_accuracy("Test Accuracy", result.probs, data.test)
+        run.print_accuracy(data.test.title, result.probs, data.test)
     run.print_files()
-    # The same head, now on fc7 straight from the network.
-    pictures = preprocess(dataset.two_pictures(data))
-    print_top5([sess.run(graph.probs, feed_dict={graph.images: pictures})], data.names)
     sess.close()
     if args.finetune:
-        finetuning.finetune(args, data, {**backbone, "fc8": head}, best, run, train, evaluate)
+        finetune(args, data, {**backbone, "fc8": head}, best, run, evaluate)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ def layers(weights):
     with tf.Graph().as_default() as graph:
         x = tf.placeholder(tf.float32, (None, 32, 32, 3))
         resized = tf.image.resize_images(x, (227, 227))
-        AlexNet(resized, weights)
+        AlexNet(resized, weights=weights)
         with tf.Session() as sess:
             sess.run(tf.global_variables_initializer())
             names = {name: graph.get_tensor_by_name(name + ":0") for name in SHAPES_OUT}
@@ -40,10 +40,10 @@ def test_layer_agrees_with_the_oracle(layers, name):
     assert np.abs(theirs).max() > 0 and theirs.std() > 0
 
 
-def test_feature_extract_returns_rectified_fc7_and_needs_no_fc8(layers, weights, graph):
+def test_feature_extract_returns_fc7_after_relu_and_needs_no_fc8(layers, weights, graph):
     backbone = {name: layer for name, layer in weights.items() if name != "fc8"}
     x = tf.placeholder(tf.float32, (None, 227, 227, 3))
-    fc7 = AlexNet(x, backbone, feature_extract=True)
+    fc7 = AlexNet(x, feature_extract=True, weights=backbone)
     assert fc7.shape.as_list() == [None, 4096]
     assert not [op.name for op in graph.get_operations() if op.name.startswith("fc8")]
     with tf.Session() as sess:
@@ -54,7 +54,7 @@ def test_feature_extract_returns_rectified_fc7_and_needs_no_fc8(layers, weights,
 
 
 def test_no_weight_is_in_the_graph(weights, graph):
-    probs = AlexNet(tf.placeholder(tf.float32, (None, 227, 227, 3)), weights)
+    probs = AlexNet(tf.placeholder(tf.float32, (None, 227, 227, 3)), weights=weights)
     assert probs.shape.as_list() == [None, 1000]
     assert graph.as_graph_def().ByteSize() < 1e6
     sizes = [int(np.prod(v.shape.as_list())) for v in tf.global_variables()]
@@ -62,7 +62,7 @@ def test_no_weight_is_in_the_graph(weights, graph):
 
 
 def test_initializer_can_run_again(weights, graph):
-    AlexNet(tf.placeholder(tf.float32, (None, 227, 227, 3)), weights)
+    AlexNet(tf.placeholder(tf.float32, (None, 227, 227, 3)), weights=weights)
     (conv1,) = [v for v in tf.global_variables() if v.op.name == "conv1/weights"]
     with tf.Session() as sess:
         for _ in range(2):

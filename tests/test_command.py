@@ -1,4 +1,6 @@
-"""What a command does with bad input, odd names, closed streams and a broken import."""
+"""What a command does with bad input, odd names, and streams that are closed or full."""
+import contextlib
+import io
 import os
 import subprocess
 import sys
@@ -6,8 +8,8 @@ import sys
 import pytest
 from conftest import LAB
 
-from data.lab import command, exercises
-from data.lab.command import LabError
+from data.lab import command
+from data.lab.command import LabError, about
 
 
 @pytest.mark.parametrize("raised, status, printed", [
@@ -32,83 +34,100 @@ def test_errors_end_in_one_line_and_a_status(monkeypatch, capsys, raised, status
 
 @pytest.mark.parametrize("arguments, message", [
     (["--epochs", "0"], "'0' is not a whole number from 1 to"),
-    (["--epochs", "ten"], "'ten' is not a whole number from 1 to"),
     (["--epochs", "2147483648"], "'2147483648' is not a whole number from 1 to 2147483647"),
     (["--epochs", "9" * 5000], "' is not a whole number from 1 to 2147483647"),
     (["--epochs", "1.5"], "'1.5' is not a whole number from 1 to"),
-    (["--epochs", ""], "'' is not a whole number from 1 to"),
     (["--rate", "-1"], "'-1' is not a number above 0"),
-    (["--rate", "nan"], "'nan' is not a number above 0"),
     (["--rate", "1e38"], "'1e38' is not a number above 0 and below 1e38"),
+    (["--size", "513"], "'513' is not a whole number from 32 to 512"),
     (["--file", ""], "argument --file: is empty; give a path, or leave it out"),
-    ([""], "argument files: is empty"),
     (["--no-such-flag"], "unrecognized arguments: --no-such-flag; see --help"),
 ])
 def test_bad_arguments(monkeypatch, arguments, message):
     settings = [("files", command.path, None, ""), ("--file", command.path, None, ""),
-                ("--epochs", command.at_least(1), 10, ""), ("--rate", command.positive, 0.1, "")]
+                ("--epochs", command.at_least(1), 10, ""), ("--rate", command.positive, 0.1, ""),
+                ("--size", command.at_least(32, 512), 32, "")]
     monkeypatch.setattr(sys, "argv", ["x.py", *arguments])
     with pytest.raises(LabError, match=message):
         command.parse_settings("", settings)
 
 
 @pytest.mark.parametrize("line, error", [("x = ...", SystemExit), ("x = y", NameError)])
-def test_an_exercise_still_to_be_written_is_told_before_the_work(
-        monkeypatch, tmp_path, capsys, line, error):
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "latin-1"])
+def test_an_unwritten_exercise_is_reported_before_the_work(
+        monkeypatch, tmp_path, capsys, line, error, encoding):
     def main():
         raise NameError("worked")
 
     script = tmp_path / "x.py"
-    script.write_text(f"\ufeff# Exercise resize\n{line}\n# End of resize\n", encoding="utf-8")
+    script.write_text(f"# coding: {encoding}\n# \u00e9t\u00e9\n# Exercise resize\n{line}\n"
+                      "    # End of resize\n", encoding=encoding)
     monkeypatch.setattr(sys, "argv", [str(script)])
     with pytest.raises(error):
-        exercises.run_script(main)
+        command.run_script(main)
     if error is SystemExit:
         assert capsys.readouterr().err == (
             "x.py: `...` is still in the exercise resize; write its lines, then ask: "
             "python tests/check.py resize\n")
 
 
-def run(code, **environment):
-    """A process of its own that runs `code`."""
-    return subprocess.run([sys.executable, "-c", code], cwd=LAB, capture_output=True, text=True,
-                          check=False, env={**os.environ, **environment})
+@pytest.mark.parametrize("raised, message", [
+    (LabError("is odd"), "file: is odd; the fix"),
+    (PermissionError(13, "Permission denied"), "cannot be read .Permission denied.; check"),
+    (KeyError("a"), "is truncated, damaged or in the wrong format .KeyError.; the fix"),
+])
+def test_an_error_names_the_file_that_it_is_about(tmp_path, raised, message):
+    (tmp_path / "file").touch()
+    with pytest.raises(LabError, match=message), about(tmp_path / "file", "the fix"):
+        raise raised
 
 
-MAIN = "from data.lab.command import LabError, run_script\n" \
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no named pipes in folders")
+def test_what_is_no_ordinary_file_is_not_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("nowhere")
+    for name, wrong in ("pipe", "is not a file"), ("link", "is not a file"), ("no", "does not"):
+        with pytest.raises(LabError, match=f"{name}: {wrong}.*; check the path, or the fix"):
+            with about(tmp_path / name, "the fix"):
+                pytest.fail("read")
+
+
+def test_scripts_run_where_stdout_is_not_a_terminal_or_a_file():
+    """IDLE's stdout has no reconfigure(), and neither has io.StringIO."""
+    with contextlib.redirect_stdout(io.StringIO()) as output:
+        command.run_script(lambda: print("ran"))
+    assert output.getvalue() == "ran\n"
+
+
+MAIN = "from data.lab.command import LabError, run_script, say\n" \
        "def main():\n    print('Image 0: \\u4ea4\\udcff')\n    raise LabError('\\u901a: wrong')\n" \
        "run_script(main)"
+ANSWER = MAIN.replace("raise LabError('\\u901a: wrong')", "say('reported')\n    print('answer')")
 
 
-def test_names_outside_the_outputs_encoding():
-    ran = run(MAIN, PYTHONIOENCODING="ascii")
-    assert ran.returncode == 2
-    assert ran.stdout == "Image 0: \\u4ea4\\udcff\n" and ran.stderr == "-c: \\u901a: wrong\n"
+def run(code, redirect="", **environment):
+    """A process of its own that runs `code`."""
+    command = ["sh", "-c", f'exec "$0" -c "$1" {redirect}', sys.executable, code]
+    return subprocess.run(command, cwd=LAB, capture_output=True, text=True, check=False,
+                          env={**os.environ, **environment})
 
 
-@pytest.mark.skipif(os.name == "nt", reason="a POSIX shell closes the streams")
-@pytest.mark.parametrize("closed", ["1>&-", "2>&-", "0<&- 1>&- 2>&-", "1>/dev/full"])
-def test_closed_streams_and_a_full_disk_are_no_traceback(closed):
-    code = MAIN.replace("raise LabError('\\u901a: wrong')",
-                        "import data.lab.tf1, sys\n    print('told', file=sys.stderr)")
-    command = ["sh", "-c", f'exec "$0" -c "$1" {closed}', sys.executable, code]
-    ran = subprocess.run(command, cwd=LAB, capture_output=True, text=True, check=False)
-    assert "Traceback" not in ran.stderr and "Exception ignored" not in ran.stderr
-    assert ran.returncode == (2 if "full" in closed else 0) and "told" not in ran.stdout
+@pytest.mark.skipif(os.name == "nt", reason="a POSIX shell redirects the streams")
+class TestStreams:
+    def test_names_outside_the_outputs_encoding(self):
+        ran = run(MAIN, PYTHONIOENCODING="ascii")
+        assert ran.returncode == 2
+        assert ran.stdout == "Image 0: \\u4ea4\\udcff\n" and ran.stderr == "-c: \\u901a: wrong\n"
 
+    @pytest.mark.parametrize("redirect", ["2>/dev/full", "2>&-"])
+    def test_the_answer_does_not_depend_on_stderr(self, redirect):
+        ran = run(ANSWER, redirect)
+        assert ran.returncode == 0 and ran.stdout.endswith("answer\n")
+        assert "reported" not in ran.stdout + ran.stderr
+        assert run(MAIN, redirect).returncode == 2
 
-@pytest.mark.parametrize("end, told", [
-    ("os.abort()", "no AVX"), ("raise ImportError('no library')", "no AVX"),
-    ("raise KeyboardInterrupt", "-c: interrupted"), ("", "")])
-def test_what_tensorflow_says_before_it_fails_is_shown(tmp_path, end, told):
-    package = tmp_path / "tensorflow" / "compat" / "v1"
-    package.mkdir(parents=True)
-    for folder in package.parents[1], package.parent:
-        (folder / "__init__.py").touch()
-    (package / "__init__.py").write_text(
-        "import os\nos.write(2, b'this CPU has no AVX')\nfrom unittest.mock import Mock\n"
-        f"logging, disable_eager_execution = Mock(), Mock()\n{end}\n")
-    ran = run("import data.lab.tf1", PYTHONPATH=str(tmp_path))
-    assert told in ran.stderr and (told or not ran.stderr)
-    assert (ran.returncode == 0) == (not end)
-    assert "Traceback" not in ran.stderr or "ImportError" in ran.stderr
+    @pytest.mark.parametrize("redirect, status", [("1>&-", 0), ("1>/dev/full", 2)])
+    def test_a_stdout_that_takes_nothing_is_no_traceback(self, redirect, status):
+        ran = run(ANSWER, redirect)
+        assert ran.returncode == status and ran.stderr
+        assert "Traceback" not in ran.stderr and "Exception ignored" not in ran.stderr

@@ -1,12 +1,11 @@
 """Finding and writing files: nothing half-written, nothing lost, nothing left behind."""
 import errno
 import os
-import signal
-from unittest.mock import MagicMock
+import time
 
 import pytest
 
-from data.lab import paths
+from data.lab import cache, paths
 from data.lab.command import LabError
 
 
@@ -55,38 +54,32 @@ def test_a_link_stays_one(tmp_path):
     assert (tmp_path / "link").is_symlink() and (tmp_path / "disk" / "file").read_bytes() == b"new"
 
 
-WRITER = """
-from data.lab.paths import atomic_write
-with atomic_write(sys.argv[1]) as file:
-    file.write(b"x" * 100000)
-    file.flush()
-    print("written", flush=True)
-    sys.stdin.readline()
-"""
-
-
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
-def test_what_a_killed_writer_left_is_cleared_and_a_living_ones_stays(tmp_path, start):
-    path = tmp_path / "file [b]"
-    killed, living = start(WRITER, path), start(WRITER, path)
-    assert killed.stdout.readline() == living.stdout.readline() == "written\n"
-    killed.send_signal(signal.SIGKILL)
-    killed.communicate()
-    assert len(list(tmp_path.iterdir())) == 2
+def test_temporary_files_of_killed_writers_are_deleted_after_a_day(tmp_path):
+    path, day = tmp_path / "file [b]", 24 * 60 * 60
+    for name, age in ((".file [b].1234.tmp", day + 9), (".file [b].5678.tmp", 9)):
+        (tmp_path / name).write_bytes(b"x")
+        os.utime(tmp_path / name, (time.time() - age,) * 2)
     with paths.atomic_write(path) as file:
         file.write(b"mine")
-    assert len(list(tmp_path.iterdir())) == 2 and path.read_bytes() == b"mine"
-    living.communicate("go\n")
-    assert living.returncode == 0
-    assert list(tmp_path.iterdir()) == [path] and path.stat().st_size == 100000
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".file [b].5678.tmp", "file [b]"]
 
 
-def test_where_there_are_no_locks_nobodys_file_is_taken_for_a_dead_ones(tmp_path, monkeypatch):
-    no_locks = MagicMock()
-    no_locks.flock.side_effect = OSError(errno.ENOLCK, "no locks")
-    monkeypatch.setattr(paths, "fcntl", no_locks)
-    with paths.atomic_write(tmp_path / "file") as file:
-        with paths.atomic_write(tmp_path / "file"):
-            pass
-        file.write(b"mine")
-    assert (tmp_path / "file").read_bytes() == b"mine"
+def test_two_writers_at_once_both_end_well(tmp_path):
+    with paths.atomic_write(tmp_path / "file") as one:
+        with paths.atomic_write(tmp_path / "file") as other:
+            other.write(b"other")
+        one.write(b"one")
+    assert (tmp_path / "file").read_bytes() == b"one" and len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
+@pytest.mark.parametrize("name, make", [
+    ("runs", paths.new_run), ("cache", lambda: cache.fill("a", "b", ("u1", ()), 1, None, ""))])
+def test_a_folder_on_a_disk_that_is_not_mounted_is_an_error(lab, name, make):
+    (paths.DATA / name).symlink_to(lab / "not mounted" / name)
+    with pytest.raises(LabError, match=f"{name}: no such folder can be made .*mount the disk"):
+        make()
+
+
+def test_runs_of_one_second_have_a_folder_each():
+    assert len({paths.new_run() for _ in range(3)}) == 3

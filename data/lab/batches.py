@@ -1,7 +1,10 @@
 """Work in batches, with one progress line on stderr: amount, rate and time left."""
+import shutil
 import sys
 import time
 from contextlib import closing
+
+from data.lab.command import say
 
 BATCH = 32  # images in one run of the network forwards; larger is not faster on CPUs
 
@@ -16,7 +19,7 @@ class Progress:
 
     def __init__(self, total, unit, done=0):
         self.total, self.unit, self.done = total, unit, done
-        self.terminal = sys.stderr.isatty()
+        self.terminal = sys.stderr is not None and sys.stderr.isatty()
         self.start = time.monotonic()
         self.due = self.start + (2 if self.terminal else 20)
         self.shown = False
@@ -31,19 +34,19 @@ class Progress:
         rate = (done - self.done) / max(now - self.start, 1e-9)
         line = f"{done:,.0f} {self.unit}, {rate:,.1f}/s"
         if self.total:
-            seconds = (self.total - done) / rate if rate > 0 else 0
-            left = f"{seconds // 60:.0f}:{seconds % 60:02.0f}"
+            minutes, seconds = divmod(round((self.total - done) / max(rate, 1e-9)), 60)
             line = f"{done / self.total:4.0%} {done:,.0f} of {self.total:,.0f} {self.unit}, " \
-                   f"{rate:,.1f}/s, {left} left"
+                   f"{rate:,.1f}/s, {minutes}:{seconds:02} left"
         if self.terminal:
-            print(f"\r{line:<78}", end="", file=sys.stderr, flush=True)
+            width = shutil.get_terminal_size().columns - 1  # a wider line would wrap
+            say(f"\r{line[:width]:<{min(width, 78)}}", end="")
         else:
-            print(line, file=sys.stderr, flush=True)
+            say(line)
 
     def close(self):
         """End the line, so that what is printed next starts on a new one."""
         if self.terminal and self.shown:
-            print(file=sys.stderr)
+            say("")
 
 
 def batches(images, size=BATCH, done=0):

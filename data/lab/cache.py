@@ -1,8 +1,7 @@
-"""Bottleneck features: fc7 of every image, computed once and kept on disk.
+"""What is computed once for each image and kept on disk: its fc7, or its decoded pixels.
 
-The frozen network gives the same fc7 for the same image in every epoch, so one pass over
-the images is enough. A cache file is nothing but a row for each image, so its size tells
-how far a pass came; the rows are read as they are needed, and memory stays flat.
+A cache file is nothing but a row for each image, in order, so that an interrupted run can
+continue it. There are no locks: every run writes the same rows at the same places.
 """
 import hashlib
 import os
@@ -13,78 +12,80 @@ import numpy as np
 from data.lab import paths
 from data.lab.batches import batches
 
-# The checksum is CRC-32 of the cache's key, the row's number and its features: a row that is
-# damaged, half written, at another's place or of other images is never served.
-ROW = np.dtype([("fc7", "<f4", 4096), ("checksum", "<u4")])
 
-
-def make_key(images, weights):
-    """A hash of the images, or of their digests, and of the weights, {layer: [W, b]}."""
+def make_key(*arrays):
+    """A hash of the content of `arrays`."""
     digest = hashlib.sha256()
-    arrays = [array for name in sorted(weights) for array in weights[name]]
-    for array in [getattr(images, "digests", images), *arrays]:
-        digest.update(np.ascontiguousarray(array))
+    for array in arrays:
+        for start in range(0, len(array), 1024):  # one that is memory-mapped is not copied
+            digest.update(np.ascontiguousarray(array[start:start + 1024]))
     return digest.hexdigest()[:20]
 
 
-def checksum(key, number, features):
-    return zlib.crc32(np.ascontiguousarray(features), zlib.crc32(f"{key} {number}".encode()))
+def checksum(key, number, value):
+    """CRC-32 of the cache's key, the row's number and its value.
 
-
-def count_rows(file, key, images, extract):
-    """How many rows of the open `file`, from the first on, hold fc7 of `images`.
-
-    None do when the network now gives other features for the last of them: then the
-    script's steps from image to fc7 have changed.
+    A row that is damaged, half written, at another's place or of other images is never used.
     """
-    file.seek(0)
-    count, row = 0, None
-    while count < len(images) and len(content := file.read(ROW.itemsize)) == ROW.itemsize:
-        (new,) = np.frombuffer(content, ROW)
-        if new["checksum"] != checksum(key, count, new["fc7"]):
+    return zlib.crc32(np.ascontiguousarray(value), zlib.crc32(f"{key} {number}".encode()))
+
+
+def count_rows(file, key, row, count):
+    """(number, last): how many valid rows the open `file` starts with, and the last of them."""
+    done, last = 0, None
+    while done < count and len(content := file.read(row.itemsize)) == row.itemsize:
+        (new,) = np.frombuffer(content, row)
+        if new["checksum"] != checksum(key, done, new["value"]):
             break
-        count, row = count + 1, new
-    if count:
-        now = extract(images[count - 1:count])
-        if not np.allclose(now, row["fc7"], rtol=1e-3, atol=1e-3 * np.abs(now).max()):
-            return 0
-    return count
+        done, last = done + 1, new["value"]
+    return done, last
 
 
-def fill(file, key, images, extract):
-    """Write the rows that `file`, which is locked, does not have yet."""
-    done = count_rows(file, key, images, extract)  # another run may have written some
-    file.truncate(done * ROW.itemsize)
-    paths.need_room(os.path.dirname(file.name), (len(images) - done) * ROW.itemsize,
-                    "for the bottleneck features",
-                    "free some space, or run with --limit or --no-cache")
-    with paths.full_disk_is_told(file.name):
-        for batch in batches(images, done=done):
-            rows = np.empty(len(batch), ROW)
-            rows["fc7"] = extract(batch)
-            for row in rows:
-                row["checksum"] = checksum(key, done, row["fc7"])
-                done += 1
-            file.write(rows)
-            file.flush()  # a run that is killed has lost no more than one batch
-        os.fsync(file.fileno())
+def fill(name, key, value, count, compute, fix, agrees=lambda number, last: True):
+    """Complete the file data/cache/NAME-KEY.rows; returns a function that maps its values.
+
+    value: (dtype, shape) of what is kept for each of `count` images; compute: a range of their
+    numbers -> these values. An interrupted run is continued, unless agrees(number, value) says
+    that the last value it left is no longer right. fix: what to do if the disk has too little
+    room, which raises LabError before any work.
+    """
+    row = np.dtype([("value", *value), ("checksum", "<u4")])
+    path = paths.make_folder(paths.DATA / "cache") / f"{name}-{key}.rows"
+    path.touch()
+    with open(path, "r+b") as file:
+        done, last = count_rows(file, key, row, count)
+        if done and not agrees(done - 1, last):
+            done = 0
+        paths.need_room(path.parent, count * row.itemsize - path.stat().st_size,
+                        f"for {path.name}", fix)
+        with paths.full_disk_is_told(path):
+            file.seek(done * row.itemsize)
+            for batch in batches(range(count), done=done):
+                rows = np.empty(len(batch), row)
+                rows["value"] = compute(batch)
+                for number, new in zip(batch, rows):
+                    new["checksum"] = checksum(key, number, new["value"])
+                file.write(rows)
+                file.flush()  # a run that is killed has lost no more than one batch
+            os.fsync(file.fileno())
+    return lambda: np.memmap(path, row, "r", shape=count)["value"]
 
 
 def cached(images, weights, extract):
     """A function: indices (n,) -> fc7 of these images, float32 (n, 4096).
 
-    images: uint8 (N, size, size, 3), or Pictures; weights: {layer: [W, b]}; extract: a batch of
-    images -> their fc7. What an interrupted run left is continued; two runs at once share the
-    work of the first. Raises LabError, before any work, when the disk has too little room.
+    images: uint8 (N, size, size, 3); weights: {layer: [W, b]}; extract: a batch of images ->
+    their fc7. Everything is computed again if `extract` gives other features than before for
+    the last row: then the script's steps from image to fc7 have changed.
     """
-    key = make_key(images, weights)
-    path = paths.DATA / "cache" / f"fc7-{key}.rows"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    file = open(path, "a+b")
-    paths.lock(file, shared=True)
-    if count_rows(file, key, images, extract) < len(images):
-        paths.lock(file)
-        fill(file, key, images, extract)
-        paths.lock(file, shared=True)
-    # Mapped anew for each batch: pages of earlier ones do not stay in memory.
-    return lambda indices: np.memmap(file, ROW, "r", shape=len(images))["fc7"][indices]
+
+    def agrees(number, last):
+        now = extract(images[number:number + 1])
+        return np.allclose(now, last, rtol=1e-3, atol=1e-3 * np.abs(now).max())
+
+    key = make_key(images, *(array for name in sorted(weights) for array in weights[name]))
+    rows = fill("fc7", key, ("<f4", 4096), len(images),
+                lambda batch: extract(images[batch.start:batch.stop]),
+                "free some space, or run with --limit or --no-cache", agrees)
+    # Mapped again for each batch: pages of earlier ones do not stay in memory.
+    return lambda indices: rows()[indices]

@@ -1,12 +1,20 @@
-"""What every command of the lab shares: its arguments, and how errors reach the user."""
+"""What every command of the lab shares: its arguments, its messages, and its errors."""
 import argparse
+import contextlib
 import os
+import re
 import sys
+import tokenize
 from pathlib import Path
+
+# What a student has not written yet, in the lines between the markers of an exercise.
+PLACE = re.compile(r"^[ \t]*# Exercise (\w+).*\n((?:(?![ \t]*# Exercise ).*\n)*?)"
+                   r"[ \t]*# End of \1\b", re.MULTILINE)
+EMPTY = re.compile(r"^[ \t]*(?:\w+ = )?\.\.\. *(?:#.*)?$", re.MULTILINE)
 
 
 class LabError(Exception):
-    """Bad input; the message is one line: the file, what is wrong, the cure."""
+    """Bad input; the message is one line: the file, what is wrong, and the fix."""
 
 
 def printable(text):
@@ -14,6 +22,34 @@ def printable(text):
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text)
     )
+
+
+def say(text, end="\n"):
+    """Print to stderr; the work goes on if stderr is closed or its disk is full."""
+    if sys.stderr:
+        with contextlib.suppress(OSError):
+            print(text, end=end, file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def about(file, fix="give an ordinary PNG, JPEG, BMP, GIF, WebP, PPM or TIFF"):
+    """Turn every error of the block into a LabError about `file`, which the block reads.
+
+    fix: what the user should do, as an order. Special files, such as pipes, are not read.
+    """
+    if not Path(file).is_file():
+        wrong = "is not a file" if os.path.lexists(file) else "does not exist"
+        raise LabError(f"{file}: {wrong}; check the path, or {fix}")
+    try:
+        yield
+    except LabError as error:
+        raise LabError(f"{file}: {error}; {fix}") from None
+    except Exception as error:  # a damaged file can raise anything
+        if getattr(error, "errno", None):  # of the operating system
+            wrong, fix = f"cannot be read ({error.strerror})", "check the file permissions"
+        else:
+            wrong = f"is truncated, damaged or in the wrong format ({type(error).__name__})"
+        raise LabError(f"{file}: {wrong}; {fix}") from None
 
 
 class Parser(argparse.ArgumentParser):
@@ -29,19 +65,19 @@ class Parser(argparse.ArgumentParser):
 
 
 def path(text):
-    """An argument type: the path of a file. A shell variable that is not set gives none."""
+    """An argument type: a path. Refuses "", which an unset shell variable gives."""
     if not text:
         raise argparse.ArgumentTypeError("is empty; give a path, or leave it out")
     return text
 
 
-def at_least(low):
-    """An argument type: whole numbers from `low` on, of at most 31 bits."""
+def at_least(low, high=2**31 - 1):
+    """An argument type: whole numbers from `low` to `high`."""
 
     def whole_number(text):
-        if not text.lstrip("+").isdecimal() or not low <= int(text[:20]) < 2**31:
+        if not text.lstrip("+").isdecimal() or not low <= int(text[:20]) <= high:
             raise argparse.ArgumentTypeError(
-                f"{text[:40]!r} is not a whole number from {low} to {2**31 - 1}")
+                f"{text[:40]!r} is not a whole number from {low} to {high}")
         return int(text)
 
     return whole_number
@@ -75,28 +111,44 @@ def parse_settings(description, settings):
     return parser.parse_args()
 
 
+def check_exercises(script):
+    """Raise LabError if an exercise in the file `script` still holds `...`."""
+    try:
+        with tokenize.open(script) as file:  # in the encoding that its first lines declare
+            source = file.read()
+    except (OSError, SyntaxError, UnicodeDecodeError):
+        return  # not a script of the lab
+    for name, lines in PLACE.findall(source):
+        if EMPTY.search(lines):
+            raise LabError(f"`...` is still in the exercise {name}; write its lines, "
+                           f"then ask: python tests/check.py {name}")
+
+
 def run_script(main):
-    """Call `main`; bad input ends in one line on stderr and exit status 2, no traceback."""
+    """Call `main`; bad input ends in one line on stderr and exit status 2, no traceback.
+
+    So does, before any work, an exercise of the script that is still to be written.
+    """
 
     def end(message, status):
         message = printable(" ".join(message.split()))
-        if len(message) > 400:  # the path stands at its beginning, the cure at its end
+        if len(message) > 400:  # the path stands at its beginning, the fix at its end
             message = f"{message[:250]} ... {message[-145:]}"
-        print(f"{Path(sys.argv[0]).name}: {message}", file=sys.stderr)
+        say(f"{Path(sys.argv[0]).name}: {message}")
         sys.exit(status)
 
-    for name in "stdout", "stderr":
-        stream = getattr(sys, name) or open(os.devnull, "w")  # it is None where it was closed
-        stream.reconfigure(errors="backslashreplace")
-        setattr(sys, name, stream)
+    if hasattr(sys.stdout, "reconfigure"):  # else it is IDLE's, or closed
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
+        check_exercises(sys.argv[0])
         main()
-        sys.stdout.flush()
+        if sys.stdout:
+            sys.stdout.flush()
     except BrokenPipeError:
         # The reader of a pipe (`| head`) left: keep Python from flushing into it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     except (LabError, OSError) as error:
         end(str(error), 2)
     except KeyboardInterrupt:
-        print(file=sys.stderr)
+        say("")
         end("interrupted", 130)

@@ -6,55 +6,59 @@ from PIL import Image
 from scipy.stats import binomtest
 
 from data.lab import figures, paths
-from data.lab.command import LabError
+from data.lab.command import LabError, say
+from data.lab.gtsrb import class_names
 from data.lab.tf1 import tf
-from data.lab.weights import save_weights
+from data.lab.weights import identify, save_weights
 
 
-def interval(right, tracks=None):
+def interval(right, tracks, tracked):
     """(low, high, how): the 95 % interval of the accuracy of `right`, bool (N,).
 
     tracks: the number of each image's track, int (N,). The frames of one track are right or
     wrong together, so whole tracks are resampled (the bootstrap: Efron, 1979), always with
-    the same random numbers. Where no tracks are known, it is Wilson's interval (1927), which
-    takes the images as independent and is too narrow if they are not. It serves for tracks
-    too, a track counting as one image, when all are right or all are wrong.
+    the same random numbers. Unless tracks are known (`tracked`), it is Wilson's interval
+    (1927), which takes the images as independent and is too narrow if they are not. It serves
+    for tracks too, a track counting as one image, when all are right or all are wrong.
     """
-    if tracks is None or right.all() or not right.any():
-        size = len(right) if tracks is None else len(np.unique(tracks))
-        share = binomtest(round(right.mean() * size), size).proportion_ci(0.95, method="wilson")
-        return share.low, share.high, "Wilson" if tracks is None else "Wilson by tracks"
     track = np.unique(tracks, return_inverse=True)[1]
     images, hits = np.bincount(track), np.bincount(track, right)
-    picks = np.random.default_rng(0).integers(0, len(images), (2000, len(images)))
-    low, high = np.percentile(hits[picks].sum(1) / images[picks].sum(1), (2.5, 97.5))
+    if not tracked or right.all() or not right.any():
+        share = binomtest(round(right.mean() * len(images)), len(images)).proportion_ci(
+            0.95, method="wilson")
+        return share.low, share.high, "Wilson by tracks" if tracked else "Wilson"
+    rng, shares = np.random.default_rng(0), []
+    for _ in range(20):  # 100 samples at a time, which is little memory for many tracks
+        picks = rng.integers(0, len(images), (100, len(images)))
+        shares.append(hits[picks].sum(axis=1) / images[picks].sum(axis=1))
+    low, high = np.percentile(shares, (2.5, 97.5))
     return low, high, "by tracks"
 
 
-def finite(loss):
-    """`loss`; raises LabError after divergence."""
-    if not np.isfinite(loss):
-        raise LabError("the loss is no longer a number: training diverged; "
-                       "choose a smaller --learning-rate")
-    return loss
-
-
-def print_accuracy(what, probs, data, indices=slice(None)):
-    """Print the accuracy of probs (n, 43) for the images `indices` of a data set.
-
-    what: whose accuracy it is; data: labels (N,), and tracks (N,) or None.
-    """
-    right = probs.argmax(axis=1) == data.labels[indices]
-    low, high, how = interval(right, None if data.tracks is None else data.tracks[indices])
-    print(f"{what} = {right.mean():.3f} (95 % interval {low:.3f} to {high:.3f}, {how})")
+def extra(data):
+    """What a file of trained weights tells of its classes and images, unless they are GTSRB's."""
+    names = {} if data.names == class_names else {"names": data.names}
+    return names if data.size == 32 else {**names, "size": data.size}
 
 
 def print_worst(matrix, names, count=5):
-    """Print the `count` classes with the lowest recall, the share of them that is found."""
+    """Print the `count` classes with the lowest recall, and all others of which it is 0."""
     recall = figures.recalls(matrix)
+    count = min(max(count, (recall == 0).sum()), np.isfinite(recall).sum())
     print("Lowest recall:")
-    for c in np.argsort(recall, kind="stable")[:min(count, np.isfinite(recall).sum())]:
+    for c in np.argsort(recall, kind="stable")[:count]:
         print(f"  {recall[c]:.3f} of {matrix[c].sum():,} {names[c]}")
+
+
+def warn(matrix, names, low):
+    """Warn if the head has learned nothing; low: the lower end of its accuracy's interval."""
+    answers, common = matrix.sum(axis=0), matrix.sum(axis=1).max() / matrix.sum()
+    if answers.max() == matrix.sum() and np.count_nonzero(matrix.sum(axis=1)) > 1:
+        say(f"The prediction is always {names[answers.argmax()]}: try another --learning-rate, "
+            "more --epochs, and look whether images and labels belong together")
+    elif low <= common:
+        say(f"No better than naming the most frequent class ({common:.3f}): try another "
+            "--learning-rate, more --epochs, and look whether images and labels belong together")
 
 
 class Run:
@@ -65,10 +69,12 @@ class Run:
         self.writer = tf.summary.FileWriter(str(self.folder), graph)
         atexit.register(self.writer.close)  # however the run ends
         self.history = []  # training loss, validation loss and accuracy of each epoch
-        self.head = self.best = 0  # how many of them trained the head alone, and the best of these
 
     def add_epoch(self, epoch, seconds, training_loss, result):
-        """Print an epoch in the course's form; result: its loss and accuracy."""
+        """Print an epoch in the course's form; result: its loss and accuracy.
+
+        Raises LabError if training has diverged.
+        """
         print("Epoch", epoch)
         print(f"Time: {seconds:.3f} seconds")
         print(f"Training Loss = {training_loss:.4f}")
@@ -80,26 +86,39 @@ class Run:
         values = [tf.Summary.Value(tag=name, simple_value=float(value))
                   for name, value in zip(names, self.history[-1])]
         self.writer.add_summary(tf.Summary(value=values), len(self.history))
-        finite(result.loss)
+        if not np.isfinite(self.history[-1]).all():
+            raise LabError("the loss is no longer a number: training diverged; "
+                           "choose a smaller --learning-rate")
+
+    def print_accuracy(self, what, probs, data, indices=slice(None)):
+        """Print the accuracy of probs (n, classes) for the images `indices` of `data`.
+
+        what: whose accuracy it is. Returns the lower end of its interval.
+        """
+        right = probs.argmax(axis=1) == data.labels[indices]
+        low, high, how = interval(right, data.tracks[indices], data.tracked)
+        print(f"{what} = {right.mean():.3f} (95 % interval {low:.3f} to {high:.3f}, {how})")
+        return low
 
     def add_validation(self, epoch, data, probs):
         """Print and draw what the best epoch's `probs` say of data's validation images."""
         labels = data.labels[data.validation]
-        tracks = None if data.tracks is None else data.tracks[data.validation]
         matrix = figures.confusion_matrix(labels, probs.argmax(axis=1), len(data.names))
-        wrong = figures.find_mistakes(labels, probs, tracks)
+        self.add_picture("confusion", figures.draw_confusion(matrix, data.names))
+        wrong = figures.find_mistakes(labels, probs, data.tracks[data.validation])
         images = data.images[data.validation[wrong]]
-        pictures = {f"mistakes/{i}": Image.fromarray(image) for i, image in enumerate(images, 1)}
-        pictures["confusion"] = figures.draw_confusion(matrix, data.names)
-        pictures["mistakes"] = figures.draw_mistakes(
-            images, labels[wrong], probs[wrong], data.names)
-        for name, picture in pictures.items():
-            self.add_picture(name, picture)
-        self.head, self.best = len(self.history), epoch
+        for i, image in enumerate(images, 1):
+            self.add_picture(f"mistakes/{i}", Image.fromarray(image))
+        if len(wrong):
+            self.add_picture("mistakes", figures.draw_mistakes(
+                images, labels[wrong], probs[wrong], data.names))
         self.add_curves(epoch)
         print(f"Best epoch: {epoch}")
-        print_accuracy("Best Validation Accuracy", probs, data, data.validation)
+        low = self.print_accuracy("Best Validation Accuracy", probs, data, data.validation)
         print_worst(matrix, data.names)
+        warn(matrix, data.names, low)
+        numbers = "".join(f"{i} {name}\n" for i, name in enumerate(data.names))
+        (self.folder / "classes.txt").write_text(numbers, "utf-8")
 
     def add_picture(self, name, picture):
         """Write a picture into the folder, and to TensorBoard."""
@@ -110,25 +129,27 @@ class Run:
 
     def add_curves(self, best):
         """Draw the losses and the accuracy of all epochs so far; best: the best one's number."""
-        self.add_picture("curves", figures.draw_curves(self.history, best, self.head))
+        self.add_picture("curves", figures.draw_curves(self.history, best))
 
-    def add_neighbours(self, data, feed, features):
+    def add_neighbours(self, data, rows):
         """Draw validation images beside the training images whose features are nearest.
 
-        feed: indices (n,) -> feed_dict; without `features` in it, no cache, nothing is drawn.
+        rows: a function, indices (n,) -> features (n, 4096).
         """
         queries = data.validation[np.linspace(0, len(data.validation) - 1, 8).astype(int)]
-        if features not in feed(queries[:1]):
-            return
-        near = figures.find_neighbours(lambda i: feed(i)[features], queries, data.training)
+        near = figures.find_neighbours(rows, queries, data.training, data.tracks)
         self.add_picture("neighbours", figures.draw_neighbours(data, queries, near))
 
-    def save_head(self, content):
-        """Write the head into the folder and, for step 4, into data/."""
+    def save_head(self, head, data, backbone):
+        """Write the head, [W, b], into the folder and, for step 4, into data/.
+
+        It says which `backbone`, {layer: [W, b]}, it belongs to.
+        """
+        content = {"fc8": head, "backbone": identify(backbone), **extra(data)}
         for path in self.folder / "head.npy", paths.DATA / "traffic_sign_head.npy":
             save_weights(path, content)
 
     def print_files(self):
         """Print where the results are."""
         print("Head: data/traffic_sign_head.npy")
-        print(f"Pictures and TensorBoard's file: {paths.shown(self.folder)}\n")
+        print(f"Pictures and TensorBoard's file: {paths.in_lab(self.folder)}\n")

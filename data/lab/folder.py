@@ -1,0 +1,192 @@
+"""A folder of folders of images, one for each class, as a data set."""
+import hashlib
+import os
+import re
+import unicodedata
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import PIL
+
+from data.lab import cache
+from data.lab.batches import batches
+from data.lab.command import LabError, printable, say
+from data.lab.gtsrb import TRACK, class_names
+from data.lab.images import SUFFIXES, read_image
+
+COMPANIONS = (".csv", ".txt", ".json", ".xml", ".db", ".ini")  # lie beside images, are none
+
+
+def images_in(folder, everywhere=False):
+    """The images in `folder`, sorted; everywhere: also those below it."""
+    found = folder.rglob("*") if everywhere else folder.iterdir()
+    return sorted(file for file in found if file.suffix.lower() in SUFFIXES
+                  and file.name[0] != "." and file.is_file())
+
+
+def subfolders(folder):
+    """The folders in `folder` that may be classes; numbers in their order, not "10" before "2"."""
+    found = [f for f in folder.iterdir()
+             if f.is_dir() and f.name[0] != "." and f.name != "__MACOSX"]
+    numbers = all(f.name.isdecimal() for f in found)
+    return sorted(found, key=lambda f: (int(f.name) if numbers else 0, f.name))
+
+
+def check_level(path):
+    """Raise LabError if `path` is not a folder of class folders, but near one; name that one."""
+    inner = [f for f in subfolders(path) if not images_in(f) and any(map(images_in, subfolders(f)))]
+    if inner:
+        train = [f for f in inner if f.name.lower().startswith("train")] or inner
+        others = [f for f in inner if f.name.lower().startswith(("val", "test"))]
+        raise LabError(f"{path}: its class folders are one level down; give "
+                       + " --test ".join(map(str, train[:1] + others[:1])))
+    if not any(map(images_in, subfolders(path))):
+        meant = "give one folder for each class"
+        if images_in(path):
+            meant = f"give its parent, {path.resolve().parent}"
+        elif deeper := images_in(path, everywhere=True):
+            meant = f"perhaps give {deeper[0].parent.parent}"
+        raise LabError(f"{path}: holds no pictures in folders; {meant}")
+
+
+def find_names(folders):
+    """(names, numbered): of the classes, and whether they are GTSRB's or 0, 1, 2, ... in order.
+
+    The names are those of the folders, or GTSRB's for 0 to 42, and for some of 00000 to 00042.
+    """
+    names = [unicodedata.normalize("NFC", printable(folder.name)) for folder in folders]
+    numbers = [int(name) for name in names if name.isdecimal()]
+    in_order = numbers == list(range(len(names)))
+    gtsrb = all(re.fullmatch("000[0-4][0-9]", name) for name in names) and max(numbers) < 43
+    if gtsrb or in_order and len(names) == 43:
+        names = [class_names[number] for number in numbers]
+    return names, in_order
+
+
+def tracks_in_names(files, labels, names):
+    """(tracks, why): the number of each image's track, or None and why the names show none.
+
+    The track is what stands before the last `_`, as in GTSRB's 00003_00017.ppm, in each class
+    separately. Names such as IMG_0001.jpg are no tracks: that shows where a class would have
+    only one, each image would be its own, or the tracks are of so unequal sizes that a third of
+    them would not be about a third of the images.
+    """
+    starts = [file.stem.rpartition("_")[0] for file in files]
+    found, tracks, sizes = np.unique([f"{label} {start}" for label, start in zip(labels, starts)],
+                                     return_inverse=True, return_counts=True)
+    if not all(starts) or len(found) == len(files):
+        return None, ""
+    classes = np.array([int(name.split(" ")[0]) for name in found])
+    for label in np.unique(classes):
+        own = np.sort(sizes[classes == label])
+        third = max(1, round(len(own) / 3))
+        least, most = own[:third].sum() / own.sum(), own[-third:].sum() / own.sum()
+        if len(own) == 1 or least < 0.2 or most > 0.6:
+            return None, (f" (class {names[label]} would have {len(own)}, of {own[0]} to {own[-1]} "
+                          "images)")
+    return tracks, ""
+
+
+def digest(file):
+    """SHA-256 of the content of `file`; of nothing if it cannot be read, as read_image says."""
+    found = hashlib.sha256()
+    try:
+        with open(file, "rb") as opened:
+            for block in iter(lambda: opened.read(1 << 20), b""):
+                found.update(block)
+    except OSError:
+        pass
+    return found.digest()
+
+
+def decode(files, size):
+    """(images, good): uint8 (N, size, size, 3), and the indices of their files in `files`.
+
+    Each file is decoded once, in threads, into a file in data/cache/, which is mapped into
+    memory; its name is a hash of the contents of `files`. Files that cannot be read are left out.
+    """
+
+    def read(file):
+        try:
+            return read_image(file, size), True
+        except LabError:
+            return np.zeros((size, size, 3), np.uint8), False
+
+    def fill(key, count, compute):
+        kind = np.dtype([("pixels", "u1", (size, size, 3)), ("good", "?")])
+        key = cache.make_key(np.frombuffer(key, np.uint8))
+        return cache.fill("images", key, (kind, ()), count, compute,
+                          "free some space, or run with --limit")()
+
+    version = f"{size} {PIL.__version__} "  # the next Pillow may decode in another way
+    key = version.encode() + b"".join(digest(file) for (file,) in batches(files, 1))
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        rows = fill(key, len(files), lambda batch: [
+            *pool.map(read, files[batch.start:batch.stop])])
+    good = np.flatnonzero(rows["good"])
+    if 0 < len(good) < len(files):
+        everything = rows
+        rows = fill(key + good.tobytes(), len(good),
+                    lambda batch: everything[good[batch.start:batch.stop]])
+    return rows["pixels"], good
+
+
+def report_left_out(path, folders):
+    """Print what in `path` and in its class folders is not part of the data set."""
+    others = Counter(file.suffix.lower() or "no suffix" for folder in folders
+                     for file in folder.iterdir() if file.is_file() and file.name[0] != "."
+                     and file.suffix.lower() not in (*SUFFIXES, *COMPANIONS))
+    below = sum(len(images_in(folder, everywhere=True)) - len(images_in(folder))
+                for folder in folders)
+    empty = [printable(f.name) for f in sorted(path.iterdir())
+             if f.is_dir() and f not in folders and (f.name[0] != "." or images_in(f))]
+    for count, what in ((sum(others.values()), "files of other kinds (" + ", ".join(
+            f"{kind} {others[kind]}" for kind in sorted(others, key=lambda k: (-others[k], k))[:9])
+                         + ")"),
+                        (below, "images in folders inside the class folders"),
+                        (len(empty), f"folders that are no classes ({', '.join(empty)})")):
+        if count:
+            say(f"{path}: left out: {count} {what}")
+
+
+def first_tracks(tracks, labels, tracked, limit):
+    """The indices of the images in the first `limit` tracks of each class.
+
+    Where no tracks are known (`tracked`), of as many images as so many tracks of GTSRB have.
+    """
+    limit = limit if tracked else limit * TRACK
+    firsts = [np.unique(tracks[labels == label])[:limit] for label in np.unique(labels)]
+    return np.flatnonzero(np.isin(tracks, np.concatenate(firsts)))
+
+
+def read_folder(path, size, limit=None):
+    """The folder of class folders at `path`, as dataset.load describes it.
+
+    Its names are those of the folders. What is no image, or cannot be read, is reported.
+    """
+    path = Path(path)
+    check_level(path)
+    folders = [folder for folder in subfolders(path) if images_in(folder)]
+    report_left_out(path, folders)
+    names, numbered = find_names(folders)
+    files, labels = map(np.array, zip(*(
+        (file, label) for label, folder in enumerate(folders) for file in images_in(folder))))
+    tracks, why = tracks_in_names(files, labels, names)
+    tracked = tracks is not None
+    tracks = tracks if tracked else np.arange(len(files))
+    if limit:
+        keep = first_tracks(tracks, labels, tracked, limit)
+        files, labels, tracks = files[keep], labels[keep], tracks[keep]
+    images, good = decode(files, size)
+    for file in np.delete(files, good):
+        try:
+            read_image(file, size)
+        except LabError as error:
+            say(f"left out: {printable(error)}")
+    if len(good) < len(files):
+        say(f"{path}: {len(files) - len(good):,} of {len(files):,} pictures are left out")
+    return SimpleNamespace(images=images, labels=labels[good], names=names, numbered=numbered,
+                           tracks=tracks[good], tracked=tracked, why=why)
