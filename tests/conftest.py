@@ -25,7 +25,8 @@ from data.lab.weights import SHAPES  # noqa: E402
 
 REAL_FILES = (  # that the tests of real data need, in the folder LAB_TEST_DATA
     "train.p", "poodle.png", "weasel.png", "construction.jpg", "stop.jpg",
-    "bvlc-alexnet.truncated.npy", "imagenet_class_names.txt", "gtsrb_class_names.csv",
+    "bvlc-alexnet.truncated.npy", "alexnet.shard59of59", "imagenet_class_names.txt",
+    "gtsrb_class_names.csv",
 )
 
 
@@ -47,36 +48,12 @@ def lab(tmp_path_factory, monkeypatch, standins):
 
 def copy_code(folder):
     """Copy the lab's own files into `folder`, for processes of their own."""
+    assets = [f"data/lab/**/*.{suffix}" for suffix in ("png", "jpg", "csv", "txt")]
     for pattern in ("*.py", "*.md", "data/*.py", "data/README.md", "data/figures/*",
-                    "data/lab/**/*.py", "data/lab/*.txt", "data/lab/*.csv", "tests/**/*.py"):
+                    "data/lab/**/*.py", "tests/**/*.py", *assets):
         for path in LAB.glob(pattern):
             (folder / path.relative_to(LAB)).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, folder / path.relative_to(LAB))
-
-
-BEGIN = """
-import sys
-from pathlib import Path
-from data.lab import paths
-paths.LAB, paths.DATA = Path({lab!r}), Path({lab!r}, "data")
-"""
-
-
-@pytest.fixture
-def start(lab):
-    """Start a process in this test's lab, with pipes: start(code, *arguments)."""
-    path = os.pathsep.join(map(str, (LAB, LAB / "tests")))
-    with contextlib.ExitStack() as stack:
-
-        def start(code, *arguments):
-            command = [sys.executable, "-c", BEGIN.format(lab=str(lab)) + code, *arguments]
-            process = stack.enter_context(subprocess.Popen(
-                command, stdin=-1, stdout=-1, stderr=-1, text=True,
-                env={**os.environ, "PYTHONPATH": path}))
-            stack.callback(process.kill)
-            return process
-
-        yield start
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 import re
 import shutil
 from types import SimpleNamespace
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from test_report import EPOCH
 
 import train_feature_extraction as script
 from alexnet import AlexNet
-from data.lab import finetuning, paths, report
+from data.lab import figures, finetuning, gtsrb, paths, report
 from data.lab.command import LabError
 from data.lab.tf1 import tf
 from data.lab.weights import SHAPES
@@ -30,8 +31,8 @@ def narrow(graph, monkeypatch):
     weights["conv1"][0] /= 50
     data = SimpleNamespace(
         images=rng.integers(0, 256, (12, 32, 32, 3)).astype(np.uint8), test=None,
-        labels=np.arange(12), tracks=None, size=32, extra={}, training=np.arange(7),
-        validation=np.arange(7, 12),
+        labels=np.arange(12), names=gtsrb.class_names, tracks=np.arange(12), tracked=True, size=32,
+        training=np.arange(7), validation=np.arange(7, 12),
     )
     args = SimpleNamespace(finetune=2, epochs=1, batch_size=3, seed=0, learning_rate=0.001)
     return SimpleNamespace(args=args, data=data, weights=weights, patch=monkeypatch)
@@ -39,15 +40,15 @@ def narrow(graph, monkeypatch):
 
 def finetune(narrow, accuracy=-1.0, evaluate=script.evaluate):
     """{layer: [W, b]} after finetuning from a head of that accuracy."""
-    narrow.patch.setattr(script, "evaluate", evaluate)
     head = SimpleNamespace(accuracy=accuracy, probs=np.eye(43)[narrow.data.validation])
     run = report.Run(tf.get_default_graph())
-    finetuning.finetune(narrow.args, narrow.data, narrow.weights, head, run, script.train, evaluate)
+    run.history.append((1.0, 1.0, 0.0))
+    finetuning.finetune(narrow.args, narrow.data, narrow.weights, head, run, evaluate)
     return np.load(paths.DATA / "traffic_sign_alexnet.npy", allow_pickle=True).item()
 
 
 def differences(a, b):
-    return [np.abs(x - y).max() for name in a for x, y in zip(a[name], b[name])]
+    return [np.abs(x - y).max() for name in SHAPES for x, y in zip(a[name], b[name])]
 
 
 def the_folder():
@@ -56,18 +57,19 @@ def the_folder():
 
 
 def test_finetuning_moves_every_layer(narrow, capsys):
-    narrow.data.test = SimpleNamespace(
-        images=narrow.data.images[:3], labels=narrow.data.labels[:3], tracks=None)
+    narrow.data.names = [f"class {i}" for i in range(43)]
+    narrow.data.test = SimpleNamespace(images=narrow.data.images[:3], labels=narrow.data.labels[:3],
+                                       tracks=np.arange(3), tracked=False, title="Test Accuracy")
     network = finetune(narrow)
-    assert list(network) == list(narrow.weights) == list(SHAPES)
+    assert list(network) == [*SHAPES, "names"] and network["names"] == narrow.data.names
     assert min(differences(network, narrow.weights)) > 0
     assert re.fullmatch(
         rf"Finetuning\n\n({EPOCH}){{2}}Best epoch: [12]\nBest Validation Accuracy = .*\n"
-        r"Test Accuracy = .*\nFinetuned network: data/traffic_sign_alexnet.npy\n",
+        r"Test Accuracy = .*, Wilson\)\nFinetuned network: data/traffic_sign_alexnet.npy\n",
         capsys.readouterr().out)
 
 
-def test_each_layer_moves_by_a_share_of_its_scale(narrow):
+def test_each_layer_moves_by_a_fraction_of_its_scale(narrow):
     """Adam's first step is its rate, whatever the gradient; the last is near 0."""
     rate = 0.001 * finetuning.RATE
     for name, factor in (("fc7", 100), ("conv1", 0.01)):
@@ -78,11 +80,11 @@ def test_each_layer_moves_by_a_share_of_its_scale(narrow):
         sess.run(tf.global_variables_initializer())
         values = [sess.run(tf.trainable_variables())]
         for _ in range(3):
-            sess.run(built.train_op, {**feed, **built.training})
+            sess.run(built.train_op, {**feed, built.training: 1})
             values.append(sess.run(tf.trainable_variables()))
         assert sess.run(built.step) == 3
-    for i, W in enumerate(weights for layer in narrow.weights.values() for weights in layer):
-        scale = np.sqrt(np.mean(np.square(narrow.weights[list(narrow.weights)[i // 2]][0])))
+    for i, name in enumerate(np.repeat(list(SHAPES), 2)):
+        scale = np.sqrt(np.mean(np.square(narrow.weights[name][0])))
         moves = [np.abs(b[i] - a[i]).max() for a, b in zip(values, values[1:])]
         assert moves[0] == pytest.approx(rate * scale, rel=0.02), i
         assert moves[2] == 0
@@ -95,13 +97,13 @@ def test_images_and_units_are_changed_at_random_while_training_only(narrow):
     feed = {built.images: narrow.data.images[:4], built.labels: [3, 4, 5, 6]}
     with tf.Graph().as_default(), tf.Session() as sess:
         x = tf.placeholder(tf.float32, (None, 32, 32, 3))
-        probs = AlexNet(tf.image.resize_images(x, (227, 227)), narrow.weights)
+        probs = AlexNet(tf.image.resize_images(x, (227, 227)), weights=narrow.weights)
         sess.run(tf.global_variables_initializer())
         expected = sess.run(probs, {x: narrow.data.images[:4]})
     with tf.Session() as sess:
         sess.run(tf.global_variables_initializer())
         np.testing.assert_allclose(sess.run(built.probs, feed), expected, atol=1e-5)
-        first, second = (sess.run(built.loss, {**feed, **built.training}) for _ in range(2))
+        first, second = (sess.run(built.loss, {**feed, built.training: 1}) for _ in range(2))
         assert first != second
 
 
@@ -123,19 +125,21 @@ def test_augmented_images_are_the_same_moved_a_little(graph):
 
 
 def scores(*accuracies):
-    """An evaluate() that finds these accuracies, one after the other, then the last for ever."""
-    left = list(accuracies)
-    return lambda *args: SimpleNamespace(
-        loss=1.0, accuracy=left.pop(0) if left[1:] else left[0], probs=np.eye(43)[:5])
+    """An evaluate() that finds these accuracies, one after the other."""
+    return mock.Mock(side_effect=[
+        SimpleNamespace(loss=1.0, accuracy=accuracy, probs=np.eye(43)[7:12])
+        for accuracy in accuracies])
 
 
 def test_the_best_epoch_is_kept(narrow, capsys):
     narrow.args.finetune = 1
     one = finetune(narrow, evaluate=scores(0.7))
-    narrow.args.finetune = 3  # goes on; the epochs after the first are worse
-    three = finetune(narrow, evaluate=scores(0.6, 0.5, 0.7))
+    narrow.args.finetune = 3  # resumes; the epochs after the first are worse
+    with mock.patch.object(figures, "draw_curves", wraps=figures.draw_curves) as draw:
+        three = finetune(narrow, evaluate=scores(0.5, 0.6, 0.7))
     assert max(differences(one, three)) == 0
     assert "Best epoch: 1\n" in capsys.readouterr().out.rpartition("Finetuning")[2]
+    assert draw.call_args[0][1] == 3  # after the head's epoch and the second
 
 
 def test_a_ruined_network_does_not_replace_the_heads(narrow, capsys):
@@ -146,83 +150,79 @@ def test_a_ruined_network_does_not_replace_the_heads(narrow, capsys):
     assert "No epoch was better than the head alone\nBest Validation Accuracy = 1.000" in out
 
 
-@pytest.mark.parametrize("stop, kept", [(KeyboardInterrupt, 4), (RuntimeError, 3)])
-def test_interrupted_finetuning_goes_on(narrow, monkeypatch, stop, kept):
-    trained = []  # sizes of the batches; 3 in an epoch
-    preprocess = finetuning.preprocess
+def test_interrupted_finetuning_resumes(narrow, capsys, tmp_path):
+    """It ends where it would have ended without the interruption, but for the random changes."""
+    narrow.patch.setattr(paths, "DATA", tmp_path / "my [b] lab" / "data")
+    narrow.patch.setattr(paths, "LAB", paths.DATA.parent)
+    changed = finetune(narrow, evaluate=scores(0.1, 0.2))
+    for name in "DROPOUT", "SHIFT", "ZOOM", "BRIGHTNESS":
+        narrow.patch.setattr(finetuning, name, 0)
+    expected = finetune(narrow, evaluate=scores(0.1, 0.2))
+    assert max(differences(changed, expected)) > 1e-4
+    shutil.rmtree(paths.DATA / "cache")
+    save = np.save
 
-    def train(images):
-        trained.append(len(images))
-        if len(trained) == limit:
-            raise stop
-        return preprocess(images)
+    def interrupt(*args):  # the second time that last.npz is written
+        if list(tmp_path.rglob("last.npz")):
+            raise KeyboardInterrupt
+        save(*args)
 
-    monkeypatch.setattr(finetuning, "preprocess", train)
-    limit = 5
-    with pytest.raises(stop):
-        finetune(narrow, evaluate=scores(0.1, 0.2))
-    limit = None
-    trained.clear()
-    with np.load(the_folder() / "last.npz") as state:
-        assert state["global_step"] == kept and state["best"].tolist() == [0.1, 1]
-        stopped = {name: [state[f"{name}/weights"]] for name in narrow.weights}
+    with mock.patch.object(np, "save", interrupt), pytest.raises(KeyboardInterrupt):
+        finetune(narrow, evaluate=scores(0.1, 0.0))
+    capsys.readouterr()
     resumed = finetune(narrow, evaluate=scores(0.2))
-    assert len(trained) == 6 - kept
-    steps = [np.abs(a - b[0]).max() / np.sqrt(np.mean(a**2)) for (a,), b in (
-        (stopped[name], resumed[name]) for name in stopped)]  # it went on from that state
-    assert 0 < min(steps) and max(steps) < 5 * (6 - kept) * 0.001 * finetuning.RATE
-    trained.clear()
-    finetune(narrow, evaluate=scores(0.2))
-    assert not trained
-    narrow.args.finetune = 3
-    finetune(narrow, evaluate=scores(0.3))
-    assert len(trained) == 3
-    narrow.args.finetune = 2
-    with pytest.raises(LabError, match="beyond --finetune 2 before; give a larger number"):
+    assert re.match(r"Finetuning goes on after epoch 1\n\nEpoch 2\n", capsys.readouterr().out)
+    assert max(differences(resumed, expected)) < 1e-6 < min(differences(resumed, narrow.weights))
+    narrow.args.finetune = 1
+    with pytest.raises(LabError, match="has already run for 2 epochs; give a larger number to"):
         finetune(narrow)
 
 
-def test_a_lab_that_was_copied_or_moved_keeps_each_its_checkpoint(narrow, monkeypatch, tmp_path):
-    narrow.args.finetune = 1
-    finetune(narrow)
-    copy = tmp_path / "my [b] lab" / "data"
-    shutil.copytree(paths.DATA, copy, symlinks=True)
-    before = {path.name: path.read_bytes() for path in the_folder().iterdir()}
-    original = the_folder()
-    monkeypatch.setattr(paths, "DATA", copy)
-    monkeypatch.setattr(paths, "LAB", copy.parent)
-    narrow.args.finetune = 2
-    finetune(narrow, evaluate=scores(2.0))  # of the second epoch only
-    assert {path.name: path.read_bytes() for path in original.iterdir()} == before
+def test_of_two_at_once_each_saves_the_network_that_it_reports(narrow, capsys):
+    first, second = scores(0.7, 0.6, 0.9), scores(0.9)
+    networks = []
+
+    def evaluate(*args):
+        if first.call_count == 1:  # meanwhile, the other does the second epoch
+            networks.append(finetune(narrow, evaluate=second))
+        return first()
+
+    networks.append(finetune(narrow, evaluate=evaluate))
+    assert max(differences(*networks)) == 0 and first.call_count == 3
+    assert capsys.readouterr().out.count("Best epoch: 2\nBest Validation Accuracy = 1.000") == 2
+    assert sorted(file.name for file in the_folder().iterdir()) == ["best.npz", "last.npz"]
 
 
 def test_a_checkpoint_depends_on_what_it_continues(narrow):
-    narrow.args.finetune = 1
+    def folder(args={}, data={}, weights={}):
+        return finetuning.make_folder(SimpleNamespace(**{**vars(narrow.args), **args}),
+                                      SimpleNamespace(**{**vars(narrow.data), **data}),
+                                      {**narrow.weights, **weights})
+
+    other = {"epochs": 2, "batch_size": 4, "seed": 1, "learning_rate": 0.02}
+    folders = {folder(), *(folder(args={name: value}) for name, value in other.items())}
+    for name in "images", "labels", "training", "validation", "names":
+        folders.add(folder(data={name: getattr(narrow.data, name)[::-1]}))
+        folders.add(folder(data={name: getattr(narrow.data, name)[:-1]}))
+    folders |= {folder(weights={name: [W, b + 1]}) for name, (W, b) in narrow.weights.items()}
+    assert len(folders) == 5 + 9 + 7  # neither the order of the names nor the head counts
+    assert folder(args={"finetune": 3}) == folder()
+
+
+def test_finetuning_reports_what_is_wrong(narrow):
     finetune(narrow)
-    for name, value in (("learning_rate", 0.02), ("batch_size", 4), ("seed", 1)):
-        before = len(list((paths.DATA / "cache").iterdir()))
-        setattr(narrow.args, name, value)
-        finetune(narrow)
-        assert len(list((paths.DATA / "cache").iterdir())) == before + 1, name
-
-
-@pytest.mark.parametrize("damage", [
-    lambda content: b"", lambda content: b"\xff\xfe no archive",
-    lambda content: content[:-1000],
-    lambda content: content[:9000] + bytes([content[9000] ^ 1]) + content[9001:],
-])
-def test_a_damaged_checkpoint_is_told(narrow, damage):
-    finetune(narrow)
-    checkpoint = the_folder() / "last.npz"
-    checkpoint.write_bytes(damage(checkpoint.read_bytes()))
-    with pytest.raises(LabError, match="the checkpoint is damaged .* delete its folder"):
-        finetune(narrow)
-
-
-def test_finetuning_tells_what_is_wrong(narrow, monkeypatch):
+    for name in "best.npz", "last.npz":
+        file = the_folder() / name
+        content = file.read_bytes()
+        file.write_bytes(content[:9000] + bytes([content[9000] ^ 1]) + content[9001:])
+        with pytest.raises(LabError, match=f"{name}: is truncated, .*; delete its folder to fine"):
+            finetune(narrow)
+        file.write_bytes(content)
+    shutil.rmtree(the_folder())
     narrow.args.learning_rate = 1e9
     with pytest.raises(LabError, match="diverged; choose a smaller --learning-rate"):
         finetune(narrow)
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=10**5))
+    assert not list(the_folder().iterdir())
+    narrow.patch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=10**5))
     with pytest.raises(LabError, match="MB are needed for finetuning and 0 MB are free"):
         finetune(narrow)

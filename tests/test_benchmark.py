@@ -1,0 +1,25 @@
+"""The benchmark rejects bad input in one line, before the work."""
+import pickle
+import sys
+
+import benchmark
+import numpy as np
+import pytest
+
+from data.lab.command import LabError
+
+
+def test_the_benchmark_checks_its_input_first(lab, run_main, monkeypatch):
+    def run(labels, *arguments):
+        signs = {"features": np.zeros((len(labels), 32, 32, 3), np.uint8), "labels": labels}
+        (lab / "train.p").write_bytes(pickle.dumps(signs))
+        run_main(benchmark, "--train", lab / "train.p", *arguments)
+
+    monkeypatch.setattr(benchmark, "run", lambda *args: pytest.fail("the work has begun"))
+    with pytest.raises(LabError, match="train.p: has 1 classes; give 2 to 1,000"):
+        run(np.zeros(600, int))
+    with pytest.raises(LabError, match="a class has fewer than two of 512 of its images; give"):
+        run(np.arange(2000) // 1998, "--images", 512, "--no-growth")
+    monkeypatch.setattr(sys, "platform", "win32")
+    with pytest.raises(LabError, match="the module resource, which Windows does not have"):
+        run_main(benchmark)
