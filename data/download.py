@@ -1,231 +1,226 @@
-"""Get the lab's real files into data/: weights, signs and the course's four pictures.
+"""Download the lab's real files into data/: weights, signs and the course's four images.
 
-A good file that is in place is kept. A download that breaks off goes on where it stopped when
-the script runs again. Exit status: 0 when every wanted file is there and good, 1 when one is
-not, 2 on an error such as a full disk. The sources, in lab/sources.csv, were written down
-without a connection to any of them: where an address has moved, the next one is tried.
+Good files are kept. A download that breaks off resumes when the script runs again, if its
+checksum is published. Exit status: 0 when every wanted file is there and good, 1 when one is
+not, 2 on an error such as a full disk. If one source of lab/sources.csv fails, the next is tried.
 """
+import csv
 import hashlib
-import logging
+import os
 import re
 import sys
+import tempfile
 import time
-from contextlib import closing, nullcontext
+from contextlib import ExitStack, closing, suppress
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import requests
-from urllib3 import Retry
-from urllib3.exceptions import HTTPError
 
 from data.lab import conversions, paths
 from data.lab.batches import Progress
-from data.lab.command import LabError, Parser, printable, run_script
+from data.lab.command import LabError, Parser, about, printable, run_script, say
 from data.lab.gtsrb import read_signs
-from data.lab.pictures import read_picture
+from data.lab.images import read_image
 from data.lab.weights import read_weights
 
 TIMEOUT = 30  # seconds without a byte until the connection counts as broken
 PATIENCE, SLOW = 60, 10_000  # a source that sends fewer bytes/s for so many seconds is left
-TRIES, GAIN = 5, 1 << 16  # and after so many connections that bring fewer bytes each
-BACKOFF = 1  # seconds before the second of them; before the next ones, 3, 7 and 15
-PASSING = (408, 425, 429, 500, 502, 503, 504)  # HTTP statuses that may be gone soon
-FILES = {}  # (as --only calls it, name): [(conversion, [(address, bytes, checksum), ...]), ...]
-KNOWN = set()  # checksums of the course's files, and of the first 7 rows of the true fc6
-for line in Path(conversions.__file__).with_name("sources.csv").read_text().splitlines()[1:]:
-    group, name, conversion, result, *cells = line.split(",")
-    downloads = [(url, int(size), checksum) for url, size, checksum in zip(*[iter(cells)] * 3)]
-    FILES.setdefault((group, name), []).append((conversion, downloads))
-    KNOWN.add(result)
+TRIES = 4  # connections to a source until it is left
+SMALL = "ready (pruned and quantised weights: probabilities differ slightly from the lesson's)"
+FILES = {}  # {group: {name: [(conversion, [(address, bytes, checksum), ...]), ...]}}
+TABLE = Path(conversions.__file__).with_name("sources.csv").read_text()
+for row in csv.DictReader(TABLE.splitlines()):
+    # "1=CHECKSUM 2=CHECKSUM" is a source in two parts; 1 and 2 replace {} in the address.
+    parts = [part.rpartition("=")[::2] for part in row["checksum"].split()] or [("", "")]
+    FILES.setdefault(row["only"], {}).setdefault(row["file"], []).append((row["conversion"], [
+        (row["address"].format(part), int(row["bytes"]), checksum) for part, checksum in parts]))
+# SHA-256 of finished files; of weights, of the first 7 rows of fc6 and the biases of fc8.
+KNOWN = re.findall("sha256:([0-9a-f]{64})", TABLE)
 
 
-class Lacking(Exception):
-    """Why a source does not have the file; and what others should not share: host or checksum."""
+class SourceFailed(LabError):
+    """This source cannot give the file; args[1:] are a host or checksum that rules out others."""
 
 
-def digest(content, algorithm="sha256"):
-    return f"{algorithm}:{hashlib.new(algorithm, content, usedforsecurity=False).hexdigest()}"
+def matches(file, checksum):
+    """Return whether the open file has a checksum of sources.csv; git: the id of a git blob."""
+    algorithm, _, wanted = checksum.partition(":")
+    file.seek(0)
+    content = file.read()
+    if algorithm == "git":
+        algorithm, content = "sha1", b"blob %d\0" % len(content) + content
+    return hashlib.new(algorithm, content, usedforsecurity=False).hexdigest() == wanted
 
 
-def look(group, path):
-    """(whether the file at `path`, one of `group`, is there and good; what to say of it)"""
+def describe(name, path):
+    """Return whether `path` is there and good as the lab's file `name`, and what to print."""
+    what, ends = "the course's file", b""
     try:
-        if group == "weights":
-            content = read_weights(path)["fc6"][0][:7].astype("<f4").tobytes()
-            known, other = "true weights", "other weights than BVLC's; delete it to get those"
-        elif group == "pictures":
-            read_picture(path, 32)
-            content, known, other = path.read_bytes(), "the course's", "not the course's"
+        if name.endswith(".npy"):
+            weights = read_weights(path)
+            first, last = weights["fc6"][0][:7], weights["fc8"][1]
+            if set(weights["fc7"][0][0]) == {0, 1}:  # of the identity
+                return False, "holds the lab's synthetic weights"
+            if len(set(first.flat)) <= 16:  # in the codebook of Deep Compression
+                return True, SMALL
+            what, ends = "the original BVLC weights", first.tobytes() + last.tobytes()
+        elif name.endswith(".p"):
+            what += f", {len(read_signs(path).images):,} images"
         else:
-            count = f"{len(read_signs(path, group).images):,} images"
-            content = path.read_bytes()
-            known, other = f"the course's, {count}", f"{count}, not the course's file"
-    except LabError as error:  # "file: what is wrong; cure"
+            read_image(path, 32)
+    except LabError as error:  # "file: what is wrong; fix"
         return False, str(error).partition(": ")[2].partition("; ")[0]
-    return True, f"ready ({known if digest(content) in KNOWN else other})"
+    known = hashlib.sha256(ends or Path(path).read_bytes()).hexdigest() in KNOWN
+    return True, f"ready ({'' if known else 'not '}{what})"
 
 
-def say(line):
-    """Print a line, in which servers and files may have a word, on stderr."""
-    print(printable(line)[:300], file=sys.stderr, flush=True)
-
-
-def ask(url, headers):
-    """The response to a GET request; redirects are followed, but not from https to http."""
-    session = requests.Session()
-    retries = Retry(3, backoff_factor=BACKOFF, respect_retry_after_header=False)
-    # By the beginnings of addresses: "http" is one of both schemes, "https" of one.
-    session.adapters = {url.split(":")[0]: requests.adapters.HTTPAdapter(max_retries=retries)}
+def transfer(url, size, done, file):
+    """Request the open `file` from byte `done` on. Returns whether the server resumed there."""
+    headers = {"User-Agent": "alexnet-lab", "Accept-Encoding": "identity",
+               "Range": f"bytes={done}-" if done else None}
     # Else requests reads the body of a redirect, however long.
-    session.hooks["response"].append(lambda it, **_: it.close() if it.is_redirect else None)
-    try:
-        return session.get(url, headers=headers, timeout=TIMEOUT, stream=True)
-    except Exception as error:  # a redirect to a malformed address can raise anything
-        cause = str(getattr((*error.args, "")[0], "reason", error)).rpartition(": ")[2]
-        raise Lacking(f"no connection ({cause})", url[:url.index("/", 8) + 1]) from None
-
-
-def discard(*parts):
-    for part in parts:
-        part.unlink(missing_ok=True)
-        part.with_suffix(".version").unlink(missing_ok=True)
-
-
-def transfer(url, size, checksum, part, done):
-    """Ask once for what `part`, of `done` bytes, lacks, and append it; whether these were kept.
-
-    Where no checksum will tell whether old and new bytes are of one file, the server must say
-    that it still has the version, an ETag or a date, of which there is a part.
-    """
-    version = part.with_suffix(".version")
-    known = version.exists() and version.read_text("utf-8")
-    done = max(done - 1, 0) if known else 0  # one byte again: none is more than a server can send
-    headers = {"User-Agent": "alexnet-lab", "Accept-Encoding": "identity"}
-    with ask(url, headers | ({"Range": f"bytes={done}-"} if done else {})) as answer:
-        status, span = answer.status_code, answer.headers.get("Content-Range", "")
-        tag = answer.headers.get("ETag") or answer.headers.get("Last-Modified", "")
-        new = checksum or ("" if tag.startswith("W/") else tag)  # weak tags: for similar files
-        kept = status == 206 and known == new and span.startswith(f"bytes {done}-")
-        if status in (206, 416) and not kept:
-            discard(part)
-            raise HTTPError("the file has changed on the server")
+    hooks = {"response": lambda it, **_: it.close() if it.is_redirect else None}
+    with requests.get(url, headers=headers, hooks=hooks, stream=True, timeout=TIMEOUT,
+                      verify=os.environ.get("SSL_CERT_FILE") or True) as answer:
+        status, length = answer.status_code, answer.raw.length_remaining
         if status not in (200, 206):
-            wrong = f"the server answers {status} {answer.reason}"
-            raise HTTPError(wrong) if status in PASSING else Lacking(wrong)
-        done = done if kept else 0
-        length = answer.raw.length_remaining
+            if status == 416:  # the part is not shorter than the file
+                file.truncate(0)
+            passing = status in (408, 416, 425, 429) or status >= 500
+            raise (OSError if passing else SourceFailed)(f"answers {status} {answer.reason}")
+        done = file.seek(done if status == 206 else 0)
         total = size if length is None else done + length
-        if total > size:
-            raise Lacking("not the file: more bytes are announced than it has")
-        paths.need_room(paths.DATA, 2 * total - done, f"for {part.name}", "free some space")
-        chunk = answer.raw.read1(1 << 20, decode_content=False)
-        if not done and chunk.lstrip().startswith(b"<"):
-            raise Lacking("a web page came instead of the file")
-        mark, due = done, time.monotonic() + PATIENCE
-        with (paths.full_disk_is_told(part), open(part, "r+b" if done else "wb") as file,
+        paths.need_room(paths.DATA, 2 * min(total, size) - done, "to download", "free some space")
+        with (paths.full_disk_is_told(paths.DATA),
               closing(Progress(length and total / 1e6, "MB", done / 1e6)) as progress):
-            version.write_text(new, "utf-8")
-            file.seek(done)
-            while chunk and done <= size:
+            while chunk := answer.raw.read1(1 << 20, decode_content=False):
+                if not done and re.match(rb"(?i)\s*<(!doctype|html|\?xml)", chunk):
+                    raise SourceFailed("a web page came instead of the file")
+                if max(done + len(chunk), total) > size:
+                    raise SourceFailed("not the file: it has more bytes")
                 done += file.write(chunk)
                 progress.update(done / 1e6)
-                if time.monotonic() >= due:
-                    if done < mark + PATIENCE * SLOW:
-                        raise Lacking(f"slower than {SLOW / 1000:.0f} kB/s")
-                    mark, due = done, time.monotonic() + PATIENCE
-                chunk = answer.raw.read1(1 << 20, decode_content=False)
-    if done > size:
-        discard(part)
-        raise Lacking("not the file: more bytes come than it has")
-    return kept
+            file.truncate()
+    return status == 206
 
 
-def fetch(url, size, checksum):
-    """The path of the complete *.part file of `url`, whatever connections break meanwhile."""
+def fetch(url, size, checksum, file):
+    """Complete the open `file` from `url`, even if connections break meanwhile."""
+    if checksum and matches(file, checksum):
+        return
     say(f"fetching {url}")
-    part = paths.DATA / f"{url.split('/')[-1]}.{digest((checksum or url).encode())[7:15]}.part"
-    tries = best = 0
-    while tries < TRIES:
-        done = part.stat().st_size if part.exists() else 0
-        tries, best = (1, done) if done > best + GAIN else (tries + 1, best)
-        time.sleep(BACKOFF * (2 ** (tries - 1) - 1))
+    for pause in range(TRIES):
+        time.sleep(pause)  # seconds
+        # Without a checksum nothing shows whether old and new bytes belong to one file.
+        done = file.seek(0, os.SEEK_END) if checksum else 0
         try:
-            kept = transfer(url, size, checksum, part, done)
-            if not checksum or digest(part.read_bytes(), checksum.split(":")[0]) == checksum:
-                return part
-            discard(part)
-            raise (HTTPError if kept else Lacking)("its checksum is not the published one")
-        except HTTPError as error:
-            say(f"  {error.args[0]}")
-    raise Lacking(f"given up after {TRIES} tries")
-
-
-def install(group, conversion, downloads, target):
-    """Put a file at `target`, from one source; what to say of it."""
-    parts = [fetch(*download) for download in downloads]
-    convert, *arguments = conversion.split()
-    try:
-        with paths.atomic_write(target) as out:
-            getattr(conversions, convert)(out, *arguments, *parts)
-            out.flush()
-            good, words = look(group, Path(out.name))
-            if not good:
-                raise ValueError(words)
-    except Exception as error:  # a damaged file can raise anything, the disk these
-        if isinstance(error, LabError) or getattr(error, "errno", None):
+            with ThreadPool(1) as pool:  # left if, say, headers come one byte at a time
+                result = pool.apply_async(transfer, (url, size, done, file))
+                while not result.ready():
+                    before = file.tell()
+                    result.wait(PATIENCE)
+                    if not result.ready() and 0 <= file.tell() - before < PATIENCE * SLOW:
+                        raise SourceFailed(f"slower than {SLOW / 1000:.0f} kB/s")
+            kept = result.get()
+            if not checksum or matches(file, checksum):
+                return
+            file.truncate(0)
+            raise (OSError if kept else SourceFailed)("its checksum is not the published one")
+        except LabError:
             raise
-        discard(*parts)
-        raise Lacking(f"not the file: {error}", *(x for *_, x in downloads if x)) from None
-    discard(*parts)
+        except Exception as error:  # a redirect to a malformed address can raise anything
+            say(f"  {printable(error)[:290]}")
+    raise SourceFailed(f"given up after {TRIES} tries", url[:url.index("/", 8) + 1])
+
+
+def open_part(checksum):
+    """Open the file for a download; without a checksum it is temporary, else kept to resume."""
+    if not checksum:
+        return tempfile.TemporaryFile(dir=paths.DATA)
+    part = paths.DATA / f"{checksum[-16:]}.part"
+    part.touch()
+    with about(part, "delete it"):
+        return open(part, "r+b")
+
+
+def install(name, conversion, downloads, target):
+    """Make the lab's file `name` at `target` from one source. Returns what to print about it."""
+    convert, *arguments = conversion.split()
+    with ExitStack() as stack:
+        files = []
+        for url, size, checksum in downloads:
+            files.append(stack.enter_context(open_part(checksum)))
+            fetch(url, size, checksum, files[-1])
+            files[-1].seek(0)
+        try:
+            with paths.atomic_write(target) as out:
+                getattr(conversions, convert)(out, *arguments, *files)
+                out.flush()
+                good, words = describe(name, out.name)
+                if not good:
+                    raise ValueError(words)
+        except Exception as error:  # a damaged file can raise anything, the disk these
+            if isinstance(error, LabError) or getattr(error, "filename", None):
+                raise
+            raise SourceFailed(f"not the file: {error}", *(x for *_, x in downloads if x)) from None
     return words
 
 
-def get(group, name, sources, bad):
-    """As look; where the lab's file `name` is not there, `sources` are tried in order, but for the
-    hosts and checksums in the set `bad`, to which those that prove to be so are added.
+def get(name, sources, bad, small):
+    """Make sure that the file `name` is there. Returns as describe(), and whether it is new.
+
+    bad: hosts and checksums to skip, to which failures are added; small: whether SMALL will do.
     """
     target = paths.find_real(name) or paths.DATA / name
-    good, words = look(group, target)
-    if good or not sources:
-        return good, words
+    good, words = describe(name, target)
+    if not sources or good and (small or words != SMALL):
+        return good, words, False
     if target.exists():
         say(f"{target}: {words}; it stays until a good one has come")
+    good, words = False, "not downloaded; try again later, or copy the file to data/ yourself"
     for conversion, downloads in sources:
-        if not any(text in str(downloads) for text in bad):
+        if not good and not any(text in str(downloads) for text in bad):
             try:
-                return True, install(group, conversion, downloads, target)
-            except Lacking as reason:
-                say(f"  {reason.args[0]}")
-                bad.update(reason.args[1:])
-    return False, "lacking; try again later, or put it into data/ by hand"
+                good, words = True, install(name, conversion, downloads, target)
+            except SourceFailed as failure:
+                say(f"  {printable(failure.args[0])[:290]}")
+                bad.update(failure.args[1:])
+    for checksum in {x for _, downloads in sources for *_, x in downloads if x}:
+        part = paths.DATA / f"{checksum[-16:]}.part"
+        with suppress(OSError):  # it does not exist
+            if good or not part.stat().st_size:
+                part.unlink()
+    return good, words, good
 
 
 def main():
     parser = Parser(__doc__)
-    parser.add_argument("--check", action="store_true", help="only say what is there")
-    groups = list(dict.fromkeys(group for group, _ in FILES))
+    groups = [group for group in FILES if group != "small"]
+    parser.add_argument("--check", action="store_true", help="only report what is there")
     parser.add_argument("--only", action="append", choices=groups,
-                        help="what to get, may be repeated (default: everything)")
+                        help="what to download, may be repeated (default: everything)")
+    parser.add_argument("--small", action="store_true",
+                        help="download small weights (9 MB instead of 244) and the four images")
     parser.add_argument("--mirror", metavar="URL",
-                        help="a server with the files under the lab's names, asked first")
-    arguments = parser.parse_args()
-    mirror = arguments.mirror
+                        help="a server with the files under the lab's names, tried first")
+    args = parser.parse_args()
+    mirror, bad, found = args.mirror, set(), {}
     if mirror is not None and not re.fullmatch(r"(?a)https?://[\w.:/~%@+=,-]+", mirror):
         raise LabError(f"--mirror {mirror}: not an address; give one with http://")
-    bad, found = set(), {}
-    with nullcontext() if arguments.check else open(paths.DATA / ".download.lock", "ab") as lock:
-        if lock:  # two runs at once would spoil each other's *.part files
-            paths.lock(lock)
-        for (group, name), sources in FILES.items():
+    for group in args.only or (["weights", "pictures"] if args.small else groups):
+        for name, sources in FILES["small" if args.small and group == "weights" else group].items():
             if mirror:
                 sources = [("copy", [(f"{mirror.rstrip('/')}/{name}", 500_000_000, "")]), *sources]
-            if group in (arguments.only or groups):
-                found[name] = get(group, name, [] if arguments.check else sources, bad)
-    print(*(f"{name}: {words}" for name, (_, words) in found.items()), sep="\n")
-    sys.exit(0 if all(good for good, _ in found.values()) else 1)
+            found[name] = get(name, [] if args.check else sources, bad, args.small)
+    print(*(f"{name}: {words}" for name, (_, words, _) in found.items()), sep="\n")
+    if new := [name for name, (*_, is_new) in found.items() if is_new]:
+        print("Next: python imagenet_inference.py" +
+              " (heads trained before belong to other weights)" * ("bvlc-alexnet.npy" in new))
+    sys.exit(0 if all(good for good, *_ in found.values()) else 1)
 
 
 if __name__ == "__main__":
-    logging.getLogger("urllib3").setLevel(logging.ERROR)  # it logs each try
     run_script(main)

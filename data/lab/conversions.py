@@ -1,117 +1,154 @@
-"""How sources.csv's downloads become the lab's files; a damaged one can raise anything."""
+"""Convert open downloads to the lab's files; damaged ones can raise anything."""
+import csv
 import io
 import pickle
+import re
 import zipfile
 
 import numpy as np
-from google.protobuf import descriptor_pb2, message_factory
+from google.protobuf.empty_pb2 import Empty
+from google.protobuf.unknown_fields import UnknownFieldSet
 from PIL import Image
 
 from data.lab.batches import batches
 from data.lab.weights import SHAPES
 
-# Limits of what an archive may hold: its table of contents, where GTSRB has up to 5 million bytes;
-# a table or a picture, in bytes and pixels; train.p or test.p.
-CONTENTS, SMALL, LARGE = 10_000_000, 1_000_000, 120_000_000
-POOL5 = (6, 6, 256)  # height, width, channels: what fc6 sees
-# What is needed of onnx.proto and caffe.proto: message: {field: (number, message)}. On the wire a
-# single value is a list of one, and a packed list of floats is bytes, which take least memory.
-FIELDS = {
-    "Model": {"graph": (7, "Graph")},
-    "Graph": {"initializer": (5, "Tensor")},
-    "Tensor": {"float_data": (4, "bytes"), "name": (8, "bytes"), "raw_data": (9, "bytes")},
-    "Net": {"layers": (2, "V1Layer"), "layer": (100, "Layer")},
-    "V1Layer": {"name": (4, "bytes"), "blobs": (6, "Blob")},
-    "Layer": {"name": (1, "bytes"), "blobs": (7, "Blob")},
-    "Blob": {"data": (5, "bytes")},
-}
-proto = descriptor_pb2.FileDescriptorProto(name="lab")
-for message, fields in FIELDS.items():
-    add = proto.message_type.add(name=message).field.add
-    for name, (number, kind) in fields.items():
-        kind = {"type": "TYPE_BYTES"} if kind == "bytes" else {"type_name": f".{kind}"}
-        add(name=name, number=number, label="LABEL_REPEATED", **kind)
-messages = message_factory.GetMessages([proto])
+# Limits of what an archive may hold: entries, of which Kaggle's GTSRB has about 104,000; a table
+# or an image, in bytes and pixels; train.p or test.p, in bytes.
+ENTRIES, SMALL, LARGE = 200_000, 1_000_000, 120_000_000
+POOL5 = (6, 6, 256)  # height, width, channels: the inputs of fc6
+FIELDS = {  # what arrays are called; numbers of protobuf fields: messages, their name, their data
+    "onnx": (["{}_w_0", "{}_b_0"], [((7, 5), 8, (9,), (4,))]),  # raw_data or float_data
+    "caffe": (["{}"], [((2,), 4, (6, 5)), ((100,), 1, (7, 5))]),  # layers of the old form, the new
+    "graph": (["{}/weights", "{}/biases"], [((1,), 1, (5, 2, 8, 4))])}
+# What TensorSpace's shards hold, in this order and without gaps: a layer and a number of floats.
+# The biases come last in each layer. Weights in two pieces are two groups; "" are integers.
+SHARDS = (
+    ("conv5", 3 * 3 * 192 * 128), ("conv4", 3 * 3 * 192 * 192), ("conv2", 5 * 5 * 48 * 128),
+    ("conv1", 11 * 11 * 3 * 96), ("conv1", 96), ("conv2", 5 * 5 * 48 * 128), ("conv2", 256),
+    ("conv3", 3 * 3 * 256 * 384), ("conv3", 384), ("conv4", 3 * 3 * 192 * 192), ("conv4", 384),
+    ("conv5", 3 * 3 * 192 * 128), ("", 1), ("conv5", 256), ("", 2), ("fc6", 9216 * 4096),
+    ("fc6", 4096), ("fc7", 4096 * 4096), ("fc7", 4096), ("fc8", 4096 * 1000), ("fc8", 1000))
 
 
-def copy(out, path):
-    out.write(path.read_bytes())
+def copy(out, file):
+    out.write(file.read())
 
 
-def write_weights(out, arrays):
-    """Write a weights file of arrays[layer]: W and b, each a list of pieces, float32 as bytes.
+def write_weights(out, arrays, caffe=False):
+    """Write a weights file of arrays[layer], which are W and b, float32 of any shape.
 
-    They are in the order of Caffe and ONNX: W (units, channels, height, width) or (units, inputs),
-    pool5 flattened by channel, row, column. Written are (height, width, channels, units) or
-    (inputs, units), pool5 flattened by row, column, channel. conv1's channels stay BGR.
+    Their order: W (height, width, channels, units) or (inputs, units), pool5 flattened by row,
+    column, channel; if `caffe`, (units, channels, height, width) or (units, inputs), by channel,
+    row, column. The channels of conv1 stay BGR.
     """
     layers = {}
     for name, (*inputs, _) in SHAPES.items():
-        W, b = (np.frombuffer(b"".join(pieces), "<f4") for pieces in arrays[name])
-        *kernel, channels = POOL5 if name == "fc6" else (1, 1, *inputs)[-3:]
-        W = W.reshape(len(b), channels, *kernel).transpose(2, 3, 1, 0)
+        W, b = (np.frombuffer(array, "<f4") for array in arrays[name])
+        if caffe:
+            *kernel, channels = POOL5 if name == "fc6" else (1, 1, *inputs)[-3:]
+            W = W.reshape(len(b), channels, *kernel).transpose(2, 3, 1, 0)
         layers[name] = [np.ascontiguousarray(W).reshape(*inputs, len(b)), b]
     np.save(out, layers)
 
 
-def from_onnx(out, path):
-    """Write the weights of an ONNX model whose initializers are conv1_w_0 to fc8_b_0."""
-    (graph,) = messages["Model"].FromString(path.read_bytes()).graph
-    pieces = {t.name[0].decode(): t.raw_data or t.float_data for t in graph.initializer}
-    write_weights(out, {name: [pieces[f"{name}_{part}_0"] for part in "wb"] for name in SHAPES})
+def values(messages, *path):
+    """Return the fields path[0] of protobuf messages; or the fields path[1] of these, and so on."""
+    for number in path:  # in an empty message, every field is an unknown one
+        messages = [field.data for message in messages
+                    for field in UnknownFieldSet(Empty.FromString(message))
+                    if field.field_number == number]
+    return messages
 
 
-def from_caffemodel(out, path):
-    """Write the weights of a Caffe model, whose layers may be of the old form (V1)."""
-    net = messages["Net"].FromString(path.read_bytes())
-    layers = (*net.layers, *net.layer)
-    write_weights(out, {layer.name[0].decode(): [x.data for x in layer.blobs] for layer in layers})
+def from_protobuf(out, kind, file):
+    """Write the weights of a model; kind: onnx, caffe, or graph, a frozen TensorFlow graph."""
+    patterns, places = FIELDS[kind]
+    stored = {}
+    for messages, name, *data in places:
+        file.seek(0)
+        for message in values([file.read()], *messages):
+            stored.setdefault(values([message], name)[0].decode(), []).extend(
+                array for path in data for array in values([message], *path))
+    write_weights(out, {layer: sum((stored[pattern.format(layer)] for pattern in patterns), [])
+                        for layer in SHAPES}, caffe=kind != "graph")
 
 
-def open_zip(path):
-    with open(path, "rb") as file:
-        end = zipfile._EndRecData(file)  # which ZipFile reads before the table of contents
-    if end and end[zipfile._ECD_SIZE] > CONTENTS:
-        raise ValueError("its table of contents is absurdly large")
-    return zipfile.ZipFile(path)
+def from_shards(out, *shards):
+    """Write the weights of TensorSpace's TensorFlow.js model."""
+    floats = np.frombuffer(b"".join(shard.read() for shard in shards), "<f4")
+    arrays = {}
+    for name, size in SHARDS:
+        arrays.setdefault(name, []).append(floats[:size])
+        floats = floats[size:]
+    for name in SHAPES:
+        *parts, b = arrays[name]
+        arrays[name] = np.hstack([part.reshape(-1, len(b) // len(parts)) for part in parts]), b
+    write_weights(out, arrays)
 
 
-def read_member(archive, name, limit=SMALL):
-    """The bytes of one member of a zip archive, at most `limit`; nothing is written to a path."""
-    info = archive.getinfo(name)
-    if info.file_size > limit or info.compress_type > zipfile.ZIP_DEFLATED:  # others know no limit
-        raise ValueError(f"its member {name} is absurdly large")
-    with archive.open(info) as member:
-        return member.read(limit)
+def from_compressed(out, file):
+    """Write the weights of Deep Compression's AlexNet, pruned and quantised, in Caffe's order.
 
-
-def from_course_zip(out, name, path):
-    """Copy the member `name`, in whichever folder it lies."""
-    with open_zip(path) as archive:
-        found = (member for member in archive.namelist() if member.split("/")[-1] == name)
-        out.write(read_member(archive, next(found, name), LARGE))
-
-
-def from_gtsrb(out, images, annotations=None):
-    """Pickle features and labels as in train.p, each frame resized whole, in order of the names.
-
-    images: GTSRB's archive of PPM pictures, named by class, track and frame;
-    annotations: that of the test pictures' classes
+    The file has the number of stored weights of each layer; then, layer by layer, a codebook,
+    the biases, and for each stored weight its code and the number of weights of code 0 before it.
     """
-    classes = {}
-    if annotations:
-        with open_zip(annotations) as archive:
-            lines = read_member(archive, "GT-final_test.csv").decode().split()
-        classes = {line.split(";")[0]: line.split(";")[-1] for line in lines}
-    with open_zip(images) as archive:
-        names = sorted(name for name in archive.namelist() if name.endswith(".ppm"))
-        features = np.empty((len(names), 32, 32, 3), np.uint8)
-        for (i,) in batches(range(len(names)), 1):
-            content = io.BytesIO(read_member(archive, names[i]))
-            with Image.open(content, formats=["PPM"]) as frame:
-                if frame.width * frame.height > SMALL:
-                    raise ValueError(f"its member {names[i]} is absurdly large")
-                frame = frame.convert("RGB")
-            features[i] = frame.resize((32, 32), Image.Resampling.BILINEAR)
-    labels = [int(classes.get(name.split("/")[-1], name.split("/")[-2])) for name in names]
-    pickle.dump({"features": features, "labels": np.array(labels, np.uint8)}, out, protocol=4)
+    def read(count, dtype="u1"):
+        return np.frombuffer(file.read(count * np.dtype(dtype).itemsize), dtype, count)
+
+    def read_halves(count):  # of bytes, the low half first
+        stored = read((count + 1) // 2)
+        return np.stack([stored & 15, stored >> 4], axis=1).reshape(-1)[:count]
+
+    arrays = {}
+    for (name, (*inputs, units)), count in zip(SHAPES.items(), read(len(SHAPES), "<u4").tolist()):
+        dense = name.startswith("fc")
+        codebook, b = read(16 if dense else 256, "<f4"), read(units or 1000, "<f4")
+        codes = read_halves(count) if dense else read(count)
+        W = np.zeros(np.prod(inputs) * len(b), np.uint8)
+        W[np.cumsum(read_halves(count) + 1) - 1] = codes
+        arrays[name] = codebook[W], b
+    write_weights(out, arrays, caffe=True)
+
+
+def members(file, pattern, limit=SMALL):
+    """Yield name and content, at most `limit` bytes, of a zip archive's members, sorted."""
+    file.seek(0)
+    # Each entry of the table of contents begins with these bytes, and takes 1 KB of memory.
+    if sum(part.count(b"PK\1\2") for part in iter(lambda: file.read(1 << 20), b"")) > ENTRIES:
+        raise ValueError("its table of contents is absurdly large")
+    with zipfile.ZipFile(file) as archive:
+        names = [name for name in archive.namelist() if re.search(pattern, name)]
+        names.sort(key=lambda name: (len(name), name))  # Kaggle's folder 10 comes after folder 2
+        for (name,) in batches(names, 1):
+            info = archive.getinfo(name)
+            # Of other compressions zipfile reads as much as comes.
+            if info.file_size > limit or info.compress_type > zipfile.ZIP_DEFLATED:
+                raise ValueError(f"its member {name} is absurdly large")
+            yield name, archive.open(info).read(limit)
+
+
+def from_course_zip(out, name, file):
+    """Copy the member `name`, in whichever folder it lies."""
+    ((_, content),) = members(file, f"(^|/){name}$", LARGE)
+    out.write(content)
+
+
+def from_gtsrb(out, folder, images, tables=None):
+    """Pickle features and labels as in train.p, each image resized whole, in order of the names.
+
+    The classes are in a table in the archive `tables` or `images`, else they name the folders.
+    """
+    classes, features, labels = {}, [], []
+    for _, content in members(tables or images, r"(^|/)(GT-final_test|Test)\.csv$"):
+        table = content.decode()
+        for row in csv.DictReader(table.splitlines(), delimiter=";" if ";" in table else ","):
+            classes[(row.get("Filename") or row["Path"]).split("/")[-1]] = row["ClassId"]
+    for name, content in members(images, rf"{folder}.*\.(ppm|png)$"):
+        with Image.open(io.BytesIO(content), formats=["PPM", "PNG"]) as image:
+            if image.width * image.height > SMALL:
+                raise ValueError(f"its member {name} is absurdly large")
+            image = image.convert("RGB").resize((32, 32), Image.Resampling.BILINEAR)
+        features.append(np.asarray(image))
+        labels.append(int(classes.get(name.split("/")[-1], name.split("/")[-2])))
+    pickle.dump({"features": np.array(features), "labels": np.array(labels, np.uint8)}, out, 4)
