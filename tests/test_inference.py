@@ -17,7 +17,12 @@ from data.lab.weights import read_weights, save_weights
 
 FORM = r"(Image {}\n(?:[^\n]+: [01]\.\d{{3}}\n){{5}}\n)"
 TIME = r"Time: \d+\.\d{3} seconds\n"
-TOLD = "Stand-ins replace missing files; for real answers: python data/download.py\n"
+TOLD = """\
+Using synthetic files in place of bvlc-alexnet.npy, train.p, poodle.png,
+weasel.png, construction.jpg, stop.jpg. With synthetic weights, AlexNet's own
+predictions are meaningless. To get real weights (9 MB), run: python
+data/download.py --small
+"""
 SCRIPTS = imagenet_inference, traffic_sign_inference
 
 

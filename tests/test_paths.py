@@ -1,9 +1,12 @@
 """Finding and writing files: nothing half-written, nothing lost, nothing left behind."""
 import errno
 import os
+import subprocess
+import sys
 import time
 
 import pytest
+from conftest import LAB
 
 from data.lab import cache, paths
 from data.lab.command import LabError
@@ -77,8 +80,27 @@ def test_two_writers_at_once_both_end_well(tmp_path):
     ("runs", paths.new_run), ("cache", lambda: cache.fill("a", "b", ("u1", ()), 1, None, ""))])
 def test_a_folder_on_a_disk_that_is_not_mounted_is_an_error(lab, name, make):
     (paths.DATA / name).symlink_to(lab / "not mounted" / name)
-    with pytest.raises(LabError, match=f"{name}: no such folder can be made .*mount the disk"):
+    with pytest.raises(LabError, match=f"{name}: no such folder can be made .*set LAB_DATA to a folder of your own"):
         make()
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write everywhere")
+def test_a_read_only_lab_says_what_to_do(lab):
+    (paths.DATA / "runs").mkdir()
+    (paths.DATA / "runs").chmod(0o500)
+    with pytest.raises(LabError, match="Permission denied.; .* set LAB_DATA to a folder of your"):
+        paths.new_run()
+
+
+def test_results_may_go_elsewhere(tmp_path):
+    """LAB_DATA: files are found in the lab, results are written to the folder of one's own."""
+    code = "import sys; sys.path.insert(0, sys.argv[1]); from data.lab import paths, standin\n" \
+           "print(paths.find_real('README.md'), paths.new_run(), standin.find('stop.jpg'))"
+    ran = subprocess.run([sys.executable, "-c", code, LAB], capture_output=True, text=True,
+                         cwd=tmp_path, env={**os.environ, "LAB_DATA": str(tmp_path)}, check=True)
+    found, run, made = ran.stdout.split()
+    assert found == f"{LAB}/README.md" and run.startswith(f"{tmp_path}/runs/")
+    assert made.endswith("/stop.jpg")
 
 
 def test_runs_of_one_second_have_a_folder_each():

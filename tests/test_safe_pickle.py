@@ -79,6 +79,7 @@ BOMBS = {  # that would take memory or time, or crash; not even the harmless par
     "a header of 4 gigabytes": b"\x93NUMPY\x02\x00\xff\xff\xff\xff{",
     "tuples of tuples as a key": b"\x80\x04})\x94" + b"".join(
         b"h%ch%c\x86\x94" % (i, i) for i in range(23)) + b"Ns.",
+    "tuples doubled": b"\x80\x02})" + b"2\x86" * 23 + b"Ns.",
     "memo index": b"\x80\x02Nr\x00\x00\x00\x10.",
     # Python's unpickler drops the end of a large frame, "a", where a string goes on behind it,
     # reads "bcdeU", then N, which looked like a size, and then the index.

@@ -169,3 +169,11 @@ def test_sizes(path):
             continue
         with pytest.raises(LabError, match="size is not a number of pixels from 1 to 512"):
             read_weights(path, ("fc8",))
+
+
+@pytest.mark.parametrize("backbone", [(["a"], "b"), ("a", "b" * 65), (b"a", None)])
+def test_a_bad_backbone(path, backbone):
+    """A list of lists, or a long text, would take all memory where it is printed."""
+    save_weights(path, {"fc8": HEAD, "backbone": backbone})
+    with pytest.raises(LabError, match="backbone is not a name and a checksum"):
+        read_weights(path, ("fc8",))

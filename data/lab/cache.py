@@ -4,21 +4,32 @@ A cache file is nothing but a row for each image, in order, so that an interrupt
 continue it. There are no locks: every run writes the same rows at the same places.
 """
 import hashlib
+import mmap
 import os
 import zlib
 
 import numpy as np
 
 from data.lab import paths
-from data.lab.batches import batches
+from data.lab.batches import BATCH, batches
+
+
+class Mapped(np.memmap):
+    """An array in a file; what is read of it is copied, and does not stay in memory."""
+
+    def __getitem__(self, index):
+        found = np.array(super().__getitem__(index))
+        if hasattr(mmap, "MADV_DONTNEED"):  # not on Windows
+            self._mmap.madvise(mmap.MADV_DONTNEED)
+        return found
 
 
 def make_key(*arrays):
     """A hash of the content of `arrays`."""
     digest = hashlib.sha256()
     for array in arrays:
-        for start in range(0, len(array), 1024):  # one that is memory-mapped is not copied
-            digest.update(np.ascontiguousarray(array[start:start + 1024]))
+        for start in range(0, len(array), BATCH):  # one that is memory-mapped is not copied whole
+            digest.update(np.ascontiguousarray(array[start:start + BATCH]))
     return digest.hexdigest()[:20]
 
 
@@ -42,7 +53,7 @@ def count_rows(file, key, row, count):
 
 
 def fill(name, key, value, count, compute, fix, agrees=lambda number, last: True):
-    """Complete the file data/cache/NAME-KEY.rows; returns a function that maps its values.
+    """Complete the file data/cache/NAME-KEY.rows; return its values, mapped into memory.
 
     value: (dtype, shape) of what is kept for each of `count` images; compute: a range of their
     numbers -> these values. An interrupted run is continued, unless agrees(number, value) says
@@ -68,7 +79,7 @@ def fill(name, key, value, count, compute, fix, agrees=lambda number, last: True
                 file.write(rows)
                 file.flush()  # a run that is killed has lost no more than one batch
             os.fsync(file.fileno())
-    return lambda: np.memmap(path, row, "r", shape=count)["value"]
+    return np.memmap(path, row, "r", shape=count)["value"].view(Mapped)
 
 
 def cached(images, weights, extract):
@@ -87,5 +98,4 @@ def cached(images, weights, extract):
     rows = fill("fc7", key, ("<f4", 4096), len(images),
                 lambda batch: extract(images[batch.start:batch.stop]),
                 "free some space, or run with --limit or --no-cache", agrees)
-    # Mapped again for each batch: pages of earlier ones do not stay in memory.
-    return lambda indices: rows()[indices]
+    return lambda indices: rows[indices]

@@ -119,19 +119,19 @@ def decode(files, size):
         kind = np.dtype([("pixels", "u1", (size, size, 3)), ("good", "?")])
         key = cache.make_key(np.frombuffer(key, np.uint8))
         return cache.fill("images", key, (kind, ()), count, compute,
-                          "free some space, or run with --limit")()
+                          "free some space, or run with --limit")
 
     version = f"{size} {PIL.__version__} "  # the next Pillow may decode in another way
     key = version.encode() + b"".join(digest(file) for (file,) in batches(files, 1))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         rows = fill(key, len(files), lambda batch: [
             *pool.map(read, files[batch.start:batch.stop])])
-    good = np.flatnonzero(rows["good"])
+    good = np.flatnonzero([bool(row["good"]) for row in rows])
     if 0 < len(good) < len(files):
         everything = rows
         rows = fill(key + good.tobytes(), len(good),
                     lambda batch: everything[good[batch.start:batch.stop]])
-    return rows["pixels"], good
+    return np.memmap.__getitem__(rows, "pixels"), good
 
 
 def report_left_out(path, folders):

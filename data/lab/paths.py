@@ -15,27 +15,33 @@ from pathlib import Path
 from data.lab.command import LabError
 
 LAB = Path(__file__).resolve().parents[2]
-DATA = LAB / "data"
+DATA = Path(os.environ.get("LAB_DATA") or LAB / "data")  # where results go
 DAY = 24 * 60 * 60  # seconds
 
 
 def find_real(name):
-    """The path of the real file `name`, beside the scripts or in data/, or None."""
-    return next((folder / name for folder in (LAB, DATA) if (folder / name).exists()), None)
+    """The path of the file `name`, beside the scripts, in DATA or in the lab's data/, or None."""
+    folders = LAB, DATA, LAB / "data"
+    return next((folder / name for folder in folders if (folder / name).exists()), None)
 
 
 def in_lab(path):
-    """`path` as it is printed: from the lab's folder on."""
-    return Path(path).relative_to(LAB)
+    """`path` as it is printed: from the lab's folder on, if it is there."""
+    return path.relative_to(LAB) if path.is_relative_to(LAB) else path
 
 
-def make_folder(folder):
-    """Make `folder` where it is missing; returns it. Raises LabError where that fails."""
+def make_folder(folder, exist_ok=True):
+    """Make `folder` if it is missing; return it. Raises LabError if that fails.
+
+    exist_ok: whether it may be there already, else that is a FileExistsError.
+    """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=exist_ok)
     except OSError as error:  # such as a link to a disk that is not mounted
-        raise LabError(f"{folder}: no such folder can be made ({error.strerror}); delete what is "
-                       "there, or mount the disk that it is on") from None
+        if not exist_ok and isinstance(error, FileExistsError):
+            raise
+        raise LabError(f"{folder}: no such folder can be made ({error.strerror}); mount the disk "
+                       "that it is on, or set LAB_DATA to a folder of your own") from None
     return folder
 
 
@@ -45,8 +51,7 @@ def new_run():
     runs = make_folder(DATA / "runs")
     for suffix in itertools.chain([""], (f"-{i}" for i in itertools.count(2))):
         with contextlib.suppress(FileExistsError):  # another run's, of the same second
-            (runs / (name + suffix)).mkdir()
-            return runs / (name + suffix)
+            return make_folder(runs / (name + suffix), exist_ok=False)
 
 
 def need_room(folder, needed, purpose, fix):

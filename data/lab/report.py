@@ -1,5 +1,6 @@
 """What a training run prints, draws and writes for TensorBoard."""
 import atexit
+import textwrap
 
 import numpy as np
 from PIL import Image
@@ -42,12 +43,15 @@ def extra(data):
 
 
 def print_worst(matrix, names, count=5):
-    """Print the `count` classes with the lowest recall, and all others of which it is 0."""
+    """Print the `count` classes with the lowest recall, and the others of which it is 0."""
     recall = figures.recalls(matrix)
-    count = min(max(count, (recall == 0).sum()), np.isfinite(recall).sum())
+    order = np.argsort(recall, kind="stable")  # NaN, of classes without images, is last
     print("Lowest recall:")
-    for c in np.argsort(recall, kind="stable")[:count]:
+    for c in order[:min(count, np.isfinite(recall).sum())]:
         print(f"  {recall[c]:.3f} of {matrix[c].sum():,} {names[c]}")
+    if more := [names[c] for c in order[count:] if recall[c] == 0]:
+        print(textwrap.fill("and 0.000 of " + "; ".join(more), 79, initial_indent="  ",
+                            subsequent_indent="    "))
 
 
 def warn(matrix, names, low):
@@ -56,8 +60,8 @@ def warn(matrix, names, low):
     if answers.max() == matrix.sum() and np.count_nonzero(matrix.sum(axis=1)) > 1:
         say(f"The prediction is always {names[answers.argmax()]}: try another --learning-rate, "
             "more --epochs, and look whether images and labels belong together")
-    elif low <= common:
-        say(f"No better than naming the most frequent class ({common:.3f}): try another "
+    elif low <= common and np.trace(matrix) < 2 * common * matrix.sum():
+        say(f"This may be no better than naming the most frequent class ({common:.3f}): try another "
             "--learning-rate, more --epochs, and look whether images and labels belong together")
 
 
@@ -112,7 +116,7 @@ class Run:
         if len(wrong):
             self.add_picture("mistakes", figures.draw_mistakes(
                 images, labels[wrong], probs[wrong], data.names))
-        self.add_curves(epoch)
+        self.add_curves()
         print(f"Best epoch: {epoch}")
         low = self.print_accuracy("Best Validation Accuracy", probs, data, data.validation)
         print_worst(matrix, data.names)
@@ -127,8 +131,9 @@ class Run:
                                  encoded_image_string=content)
         self.writer.add_summary(tf.Summary(value=[tf.Summary.Value(tag=name, image=image)]))
 
-    def add_curves(self, best):
-        """Draw the losses and the accuracy of all epochs so far; best: the best one's number."""
+    def add_curves(self):
+        """Draw the losses and the accuracy of all epochs so far."""
+        best = 1 + np.argmax(self.history, axis=0)[2]
         self.add_picture("curves", figures.draw_curves(self.history, best))
 
     def add_neighbours(self, data, rows):
@@ -151,5 +156,5 @@ class Run:
 
     def print_files(self):
         """Print where the results are."""
-        print("Head: data/traffic_sign_head.npy")
+        print(f"Head: {paths.in_lab(paths.DATA / 'traffic_sign_head.npy')}")
         print(f"Pictures and TensorBoard's file: {paths.in_lab(self.folder)}\n")

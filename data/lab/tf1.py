@@ -8,6 +8,7 @@ import os
 # oneDNN's kernels are the faster ones, but off by default on CPUs without AVX-512.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # else it takes all of a GPU's memory
 
 import tensorflow.compat.v1 as tf  # noqa: E402
 

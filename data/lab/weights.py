@@ -131,7 +131,9 @@ def read_weights(path, layers=tuple(SHAPES), *, names=None, classes=None, head=N
                 raise LabError(f"fc8 has {count} classes without names, not {known}")
             if "backbone" in stored:
                 kind, digits = stored["backbone"]
-                weights.backbone = printable(kind)[:64], printable(digits)[:64]
+                if not all(isinstance(x, str) and len(x) <= 64 for x in (kind, digits)):
+                    raise LabError("backbone is not a name and a checksum")
+                weights.backbone = printable(kind), printable(digits)
             if type(weights.size) is not int or not 1 <= weights.size <= LARGEST:
                 raise LabError(f"size is not a number of pixels from 1 to {LARGEST}")
         return weights

@@ -4,6 +4,7 @@ Each is made once, in the format of the real file, in data/standin/VERSION/. You
 """
 import functools
 import pickle
+import textwrap
 import zlib
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from data.lab import paths
 from data.lab.command import say
 from data.lab.standin.weights import make_weights
 
+NAMES = "bvlc-alexnet.npy", "train.p", "poodle.png", "weasel.png", "construction.jpg", "stop.jpg"
 HERE = Path(__file__).parent
 SOURCES = [HERE / "signs.py", HERE / "weights.py", *sorted(HERE.rglob("*.[jp]*g"))]
 VERSION = f"{zlib.crc32(b''.join(map(Path.read_bytes, SOURCES))):08x}"  # a pull makes new files
@@ -31,18 +33,23 @@ def write(name, file):
 
 @functools.cache
 def announce():
-    """Print once that synthetic files are used."""
-    say("Stand-ins replace missing files; for real answers: python data/download.py")
+    """Print once which files are synthetic, and what that means."""
+    missing = ", ".join(name for name in NAMES if not paths.find_real(name))
+    say(textwrap.fill(f"Using synthetic files in place of {missing}. With synthetic weights, "
+                      "AlexNet's own predictions are meaningless. To get real weights (9 MB), "
+                      "run: python data/download.py --small", 79))
 
 
 def find_standin(name):
     """Return the path of the synthetic file `name`; make the file first if it is missing."""
     announce()
-    path = paths.DATA / "standin" / VERSION / name
-    if not path.exists():
-        with paths.atomic_write(path) as file:
-            write(name, file)
-    return path
+    places = [folder / "standin" / VERSION / name for folder in (paths.DATA, paths.LAB / "data")]
+    for path in places:  # the second is shared, where LAB_DATA is set
+        if path.exists():
+            return path
+    with paths.atomic_write(places[0]) as file:
+        write(name, file)
+    return places[0]
 
 
 def find(name):
