@@ -21,7 +21,7 @@ from data.lab.weights import read_weights
 SETTINGS = (
     ("pictures", path, None, "images of any size, or folders of them (default: the course's)"),
     ("--weights", path, None, "a weights file (default: bvlc-alexnet.npy)"),
-    ("--look", bool, None, "draw what the network sees, into data/runs/"),
+    ("--look", bool, None, "save visualizations of each layer to data/runs/"),
 )
 
 

@@ -1,10 +1,10 @@
-"""Step 3: AlexNet stays frozen, a new last layer learns traffic signs.
+"""Step 3: AlexNet stays frozen, a new last layer, the head, learns traffic signs.
 
     python train_feature_extraction.py                   the lab's main job
     python train_feature_extraction.py --train FOLDER    your own classes
     python train_feature_extraction.py --finetune 2      then 2 epochs of all layers
 
-The frozen network runs once over all images; its fc7 is cached, and the new layer trains on
+The frozen layers run once over all images; their output, fc7, is cached, and the head trains on
 that. Exercises: `# Exercise NAME` to `# End of NAME`, and python tests/check.py NAME
 """
 import time
@@ -23,28 +23,28 @@ from data.lab.standin import find  # the real file, or a synthetic one in its pl
 from data.lab.tf1 import tf  # tensorflow.compat.v1
 from data.lab.weights import BACKBONE, read_weights
 
-VALIDATION = 0.33  # of each class's tracks; with --random-split of all images, as in the course
+VALIDATION = 0.33  # fraction of each class's tracks; with --random-split, of all images
 SETTINGS = (
-    ("--train", path, None, "a folder of folders of pictures, or a pickle (default: train.p)"),
-    ("--test", path, None, "test data (default: test.p, where it is present)"),
+    ("--train", path, None, "a folder of class folders, or a pickle (default: train.p)"),
+    ("--test", path, None, "test data (default: test.p, if present)"),
     ("--weights", path, None, "a weights file (default: bvlc-alexnet.npy)"),
-    ("--epochs", at_least(1), 10, "passes over the training images"),
-    ("--batch-size", at_least(1), 128, "images in a step"),
-    ("--learning-rate", positive, 0.001, "of Adam, whose own default it is"),
-    ("--seed", at_least(0), 0, "of the split, the first weights and the order of the images"),
-    ("--size", at_least(32, LARGEST), 32, "to which a folder's pictures are resized"),
-    ("--limit", at_least(2), None, "take only the first N tracks of each class"),
-    ("--random-split", bool, None, "split image by image, as the course did, not by tracks"),
+    ("--epochs", at_least(1), 10, "number of training epochs"),
+    ("--batch-size", at_least(1), 128, "images per training step"),
+    ("--learning-rate", positive, 0.001, "learning rate of Adam"),
+    ("--seed", at_least(0), 0, "random seed of the split, the initial weights and the order"),
+    ("--size", at_least(32, LARGEST), 32, "side in pixels to which images of a folder are resized"),
+    ("--limit", at_least(2), None, "use only the first N tracks of each class"),
+    ("--random-split", bool, None, "split image by image, as the course did, not by track"),
     ("--no-cache", bool, None, "run the frozen network in every epoch, as the course did"),
-    ("--finetune", at_least(1), None, "then train all layers for N epochs"),
+    ("--finetune", at_least(1), None, "then finetune all layers for N epochs"),
 )
 
 
 def split_by_track(tracks, labels, rng):
-    """(training, validation): the indices of their images.
+    """Return the indices of the images for training and for validation.
 
-    The frames of a track show one sign. With some of them on each side, the validation would
-    ask whether the head remembers that sign; so whole tracks of each class validate it.
+    The frames of a track show one sign. With some of them in each set, the validation would
+    measure whether the head remembers that sign, so whole tracks of each class go to one set.
     """
     validates = np.zeros(len(labels), bool)
     for label in np.unique(labels):
@@ -55,13 +55,13 @@ def split_by_track(tracks, labels, rng):
 
 
 def split_at_random(tracks, labels, rng):
-    """The course's way: image by image."""
+    """Split image by image, as the course did."""
     order, count = rng.permutation(len(labels)), round(VALIDATION * len(labels))
     return np.sort(order[count:]), np.sort(order[:count])
 
 
 def build_graph(backbone, classes, learning_rate, size=32):
-    """The training graph; its tensors by name. backbone: {layer: [W, b]}, conv1 to fc7."""
+    """Build the training graph; return its tensors. backbone: {layer: [W, b]}, conv1 to fc7."""
     images = tf.placeholder(tf.float32, (None, size, size, 3), name="images")
     labels = tf.placeholder(tf.int64, (None,), name="labels")
     resized = tf.image.resize_images(images, (227, 227), name="resize")  # (N, 227, 227, 3)
@@ -84,7 +84,7 @@ def build_graph(backbone, classes, learning_rate, size=32):
     # Exercise optimiser
     train_op = tf.train.AdamOptimizer(learning_rate).minimize(loss, var_list=[W, b], name="train")
     # End of optimiser
-    # The share of right answers in a batch.
+    # The fraction of correct predictions in a batch.
     # Exercise accuracy, 1 of 3
     accuracy = tf.reduce_mean(tf.cast(tf.equal(tf.argmax(logits, axis=1), labels), tf.float32))
     # End of accuracy
@@ -93,10 +93,10 @@ def build_graph(backbone, classes, learning_rate, size=32):
 
 
 def make_feed(args, sess, graph, backbone, images, labels):
-    """A function: indices (n,) -> feed_dict of these images, or of their fc7, and labels."""
+    """Return a function: indices (n,) -> feed_dict of their images, or fc7, and labels."""
     if args.no_cache:
         return lambda i: {graph.images: preprocess(images[i]), graph.labels: labels[i]}
-    # Run each image through the network once, feed its fc7 from then on.
+    # Run each image through the backbone once, and feed its fc7 from then on.
     # Exercise caching
     rows = cache.cached(images, backbone, lambda batch: sess.run(
         graph.fc7, feed_dict={graph.images: preprocess(batch)}))
@@ -105,9 +105,9 @@ def make_feed(args, sess, graph, backbone, images, labels):
 
 
 def evaluate(sess, graph, feed, indices, batch_size):
-    """loss, accuracy and probs (n, 43) of the images `indices`, as a namespace."""
+    """Evaluate the images `indices`: a namespace of loss, accuracy and probs (n, 43)."""
     loss, accuracy, probs = 0, 0, []
-    # Over all the images; each batch counts by its size.
+    # Over all images; each batch counts by its size.
     # Exercise accuracy, 2 of 3
     for batch in batches(indices, batch_size):
         found = sess.run([graph.loss, graph.accuracy, graph.probs], feed_dict=feed(batch))
@@ -138,19 +138,19 @@ def main():
 
     best = None
     for epoch in range(1, args.epochs + 1):
-        start, losses = time.time(), []
+        start, training_loss = time.time(), 0
         for batch in batches(rng.permutation(data.training), args.batch_size):
             _, loss = sess.run([graph.train_op, graph.loss], feed_dict=feed(batch))
-            losses.append(loss)
-        # Of images that the head was not trained on.
+            training_loss += loss * len(batch) / len(data.training)
+        # Evaluate on images that the head was not trained on.
         # Exercise accuracy, 3 of 3
         result = evaluate(sess, graph, feed, data.validation, args.batch_size)
         # End of accuracy
-        run.add_epoch(epoch, time.time() - start, np.mean(losses), result)
+        run.add_epoch(epoch, time.time() - start, training_loss, result)
         if best is None or result.accuracy > best.accuracy:
             best, best_epoch, head = result, epoch, sess.run([graph.W, graph.b])
 
-    # The head of the best epoch, what it gets right and wrong, and perhaps the test data.
+    # The head of the best epoch: save it, report on it, and evaluate it on test data.
     sess.run([graph.W.assign(head[0]), graph.b.assign(head[1])])
     run.save_head(head, data, backbone)
     run.add_validation(best_epoch, data, best.probs)

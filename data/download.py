@@ -94,7 +94,7 @@ def transfer(url, size, done, file):
         done = file.seek(done if status == 206 else 0)
         total = size if length is None else done + length
         paths.need_room(paths.DATA, 2 * min(total, size) - done, "to download", "free some space")
-        with (paths.full_disk_is_told(paths.DATA),
+        with (paths.report_full_disk(paths.DATA),
               closing(Progress(length and total / 1e6, "MB", done / 1e6)) as progress):
             while chunk := answer.raw.read1(1 << 20, decode_content=False):
                 if not done and re.match(rb"(?i)\s*<(!doctype|html|\?xml)", chunk):

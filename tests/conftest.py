@@ -6,7 +6,6 @@ seen, and nothing is written there. Stand-ins are made once for all tests.
 import contextlib
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 

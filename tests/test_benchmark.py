@@ -16,7 +16,7 @@ def test_the_benchmark_checks_its_input_first(lab, run_main, monkeypatch):
         run_main(benchmark, "--train", lab / "train.p", *arguments)
 
     monkeypatch.setattr(benchmark, "run", lambda *args: pytest.fail("the work has begun"))
-    with pytest.raises(LabError, match="train.p: has 1 classes; give 2 to 1,000"):
+    with pytest.raises(LabError, match="train.p: has 1 classes, but needs 2 to 1,000"):
         run(np.zeros(600, int))
     with pytest.raises(LabError, match="a class has fewer than two of 512 of its images; give"):
         run(np.arange(2000) // 1998, "--images", 512, "--no-growth")

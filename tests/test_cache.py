@@ -118,7 +118,7 @@ def test_each_data_set_and_each_network_has_its_file():
 
 def test_too_little_disk_is_told_before_the_work(monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=10**6))
-    with pytest.raises(LabError, match=r"1 MB are needed .* 1 MB are free"):
+    with pytest.raises(LabError, match=r"not enough disk space .* 1 MB needed, 1 MB free"):
         cache.cached(IMAGES, WEIGHTS, lambda batch: pytest.fail("worked"))
 
 

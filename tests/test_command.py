@@ -33,14 +33,14 @@ def test_errors_end_in_one_line_and_a_status(monkeypatch, capsys, raised, status
 
 
 @pytest.mark.parametrize("arguments, message", [
-    (["--epochs", "0"], "'0' is not a whole number from 1 to"),
-    (["--epochs", "2147483648"], "'2147483648' is not a whole number from 1 to 2147483647"),
-    (["--epochs", "9" * 5000], "' is not a whole number from 1 to 2147483647"),
-    (["--epochs", "1.5"], "'1.5' is not a whole number from 1 to"),
+    (["--epochs", "0"], "'0' is not an integer from 1 to"),
+    (["--epochs", "2147483648"], "'2147483648' is not an integer from 1 to 2147483647"),
+    (["--epochs", "9" * 5000], "' is not an integer from 1 to 2147483647"),
+    (["--epochs", "1.5"], "'1.5' is not an integer from 1 to"),
     (["--rate", "-1"], "'-1' is not a number above 0"),
     (["--rate", "1e38"], "'1e38' is not a number above 0 and below 1e38"),
-    (["--size", "513"], "'513' is not a whole number from 32 to 512"),
-    (["--file", ""], "argument --file: is empty; give a path, or leave it out"),
+    (["--size", "513"], "'513' is not an integer from 32 to 512"),
+    (["--file", ""], "argument --file: is empty; give a path, or omit the argument"),
     (["--no-such-flag"], "unrecognized arguments: --no-such-flag; see --help"),
 ])
 def test_bad_arguments(monkeypatch, arguments, message):
@@ -57,6 +57,7 @@ def test_bad_arguments(monkeypatch, arguments, message):
 def test_an_unwritten_exercise_is_reported_before_the_work(
         monkeypatch, tmp_path, capsys, line, error, encoding):
     def main():
+        command.parse_settings("", [])
         raise NameError("worked")
 
     script = tmp_path / "x.py"
@@ -67,8 +68,21 @@ def test_an_unwritten_exercise_is_reported_before_the_work(
         command.run_script(main)
     if error is SystemExit:
         assert capsys.readouterr().err == (
-            "x.py: `...` is still in the exercise resize; write its lines, then ask: "
+            "x.py: exercise resize is not done: replace `...` with your code, then run: "
             "python tests/check.py resize\n")
+
+
+@pytest.mark.parametrize("name, flag, error", [
+    ("caching", "--no-cache", NameError), ("caching", "--no-c", NameError),
+    ("caching", "", LabError), ("fc8", "--no-cache", LabError), ("fc8", "--help", SystemExit)])
+def test_only_exercises_that_the_command_needs_stop_it(monkeypatch, tmp_path, name, flag, error):
+    script = tmp_path / "x.py"
+    script.write_text(f"# Exercise {name}\n...\n# End of {name}\n")
+    monkeypatch.setattr(sys, "argv", [str(script), *flag.split()])
+    with pytest.raises(error) as raised:
+        command.parse_settings("", [("--no-cache", bool, None, "")])
+        raise NameError("worked")
+    assert error is not LabError or ("train with --no-cache" in str(raised.value)) == (not flag)
 
 
 @pytest.mark.parametrize("raised, message", [

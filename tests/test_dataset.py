@@ -55,7 +55,7 @@ def part(signs, keep):
 def test_an_empty_class_is_an_error(load, few):
     with pytest.raises(LabError, match=r"t.p: class 17 \(No entry\) has 0 images"):
         load(part(few, few["labels"] != 17))
-    with pytest.raises(LabError, match=r"t.p: has 1 classes; give 2 to 1,000"):
+    with pytest.raises(LabError, match=r"t.p: has 1 classes, but needs 2 to 1,000"):
         load(part(few, few["labels"] == 0))
 
 
@@ -64,8 +64,9 @@ def test_without_tracks_each_class_is_split_at_random_and_that_is_told(load, few
     data = load(few)
     captured = capsys.readouterr()
     assert not data.tracked and data.tracks.tolist() == list(range(258))
-    assert captured.out.startswith("258 images, split at random, class by class: 172 train the")
-    assert "t.p: shows no tracks, so each class is split at random" in captured.err
+    assert captured.out.startswith(
+        "258 images, split at random within each class: 172 for training")
+    assert "t.p: no track information found, so each class is split at random" in captured.err
     assert set(data.labels[data.validation]) == set(data.labels[data.training]) == set(range(43))
 
 
@@ -73,7 +74,7 @@ def test_a_class_that_chance_leaves_out_is_told(load, few, capsys):
     data = load(part(few, slice(None, None, 3)), random_split=True)
     absent = np.setdiff1d(data.labels, data.labels[data.training]).tolist()
     assert absent
-    told = f"the training has none of class {', '.join(map(str, absent))}\n"
+    told = f"the training set has no images of class {', '.join(map(str, absent))}\n"
     assert told in capsys.readouterr().err
 
 
@@ -81,8 +82,8 @@ def test_a_class_with_one_track_is_told(load, few, capsys):
     data = load(part(few, (few["labels"] != 17) | (np.cumsum(few["labels"] == 17) <= 3)))
     assert 17 in data.labels[data.training] and 17 not in data.labels[data.validation]
     captured = capsys.readouterr()
-    assert captured.out.startswith("255 images, split by its 85 tracks")
-    assert captured.err.endswith("split; the validation has none of class 17\n")
+    assert captured.out.startswith("255 images in 85 tracks, split by track")
+    assert captured.err.endswith("split; the validation set has no images of class 17\n")
 
 
 # Folders
@@ -118,7 +119,8 @@ def test_a_folder_of_folders(load, folder, capsys, monkeypatch):
     picture = Image.open(folder / "dog" / "pet2_1.png").resize((32, 32), Image.Resampling.BILINEAR)
     np.testing.assert_array_equal(data.images[np.array([11])][0], np.asarray(picture))
     captured = capsys.readouterr()
-    assert captured.out == "12 images, split by its 6 tracks: 8 train the head, 4 validate it\n\n"
+    assert captured.out == (
+        "12 images in 6 tracks, split by track: 8 for training, 4 for validation\n\n")
     assert captured.err == ""
     with monkeypatch.context() as patch:  # the second run decodes nothing
         patch.setattr(folder_module, "read_image", lambda *args: pytest.fail("decoded"))
@@ -135,7 +137,7 @@ def test_pictures_that_cannot_be_read_are_told_and_left_out(load, folder, capsys
     lines = capsys.readouterr().err.splitlines()
     assert len(data.labels) == 11 and len(lines) == 3
     assert re.match(r"left out: .*/cat/pet1_\\x1b\[2J.png: is truncated, damaged", lines[1])
-    assert lines[2].endswith("my: 2 of 13 pictures are left out")
+    assert lines[2].endswith("my: 2 of 13 images are left out")
 
 
 WAYS = {  # in which people name 36 images of a class: the names, and whether they show tracks
@@ -174,16 +176,16 @@ def test_why_names_show_no_tracks_is_printed(load, tmp_path, capsys):
     make_folders(tmp_path, ["cat", "dog"], WAYS["Imagenette"][0])
     data = load(tmp_path)
     assert not data.tracked and len(data.validation) == 24
-    assert "shows no tracks (class cat would have 2, of 6 to 30 images), so each class is" in (
-        capsys.readouterr().err)
+    assert ("no track information found (by the file names, class cat would have 2, of 6 to 30 "
+            "images), so each class is") in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("labels, names, message", [
-    ([], "", "holds no pictures in folders"),
-    (["cat"], "", "holds no pictures in folders"),
-    (["."], "1234", "holds no pictures in folders"),
-    (["cat"], "1234", "has 1 classes; give 2 to 1,000"),
-    (["cat", "dog"], "a", r"class 0 \(cat\) has 1 images; give each class two"),
+    ([], "", "found no class folders with images"),
+    (["cat"], "", "found no class folders with images"),
+    (["."], "1234", "found no class folders with images"),
+    (["cat"], "1234", "has 1 classes, but needs 2 to 1,000"),
+    (["cat", "dog"], "a", r"class 0 \(cat\) has 1 images; give each class at least two"),
 ])
 def test_folders_that_are_too_small(load, tmp_path, labels, names, message):
     make_folders(tmp_path, labels, names)
@@ -234,8 +236,8 @@ def test_test_folders_are_of_the_trainings_names(load, folder, tmp_path, capsys)
     make_folders(tmp_path / "other", ["zebra"], "12")  # alone, it would be class 0
     assert load(folder, test=tmp_path / "other").test.labels.tolist() == [1, 1]
     make_folders(tmp_path / "other", ["Cat"], "12")
-    with pytest.raises(LabError, match="other: the head was trained on no class Cat; give names "
-                                       "that the training data have: cat, zebra"):
+    with pytest.raises(LabError, match="other: the head was not trained on a class named 'Cat'; "
+                                       "use the names of the training data: cat, zebra"):
         load(folder, test=tmp_path / "other")
 
 
@@ -247,13 +249,13 @@ def test_pickles_match_folders_by_name_or_not_at_all(load, folder, tmp_path, few
         return load(folder, test=tmp_path / "test.p").test.labels.tolist()
 
     assert matched(names=["dog", "cat"]) == [1, 1, 0, 0]
-    with pytest.raises(LabError, match="trained on no class class 0"):
+    with pytest.raises(LabError, match="not trained on a class named 'class 0'"):
         matched()
     (folder / "cat").rename(folder / "0")
     (folder / "dog").rename(folder / "1")
     assert matched() == [0, 0, 1, 1]  # label 1 is the folder 1, and there are no others
     (folder / "0").rename(folder / "2")
-    with pytest.raises(LabError, match="trained on no class class 0"):
+    with pytest.raises(LabError, match="not trained on a class named 'class 0'"):
         matched()
 
 
@@ -272,7 +274,7 @@ def test_a_test_p_that_does_not_fit_is_left_out(load, few, tmp_path, capsys):
     (paths.DATA / "test.p").write_bytes(pickle.dumps(few))
     assert len(load(tmp_path / "Images").test.labels) == 258
     assert load(tmp_path / "Images", size=64).test is None
-    assert re.search("left out: .*test.p: its images have 32x32 pixels", capsys.readouterr().err)
+    assert re.search("left out: .*test.p: its images are 32x32 pixels", capsys.readouterr().err)
 
 
 # What is not as it should be
@@ -286,8 +288,8 @@ def test_duplicates_are_counted(load, few, capsys):
     few["features"][257] = few["features"][256]  # of one track
     data = load(few)
     sides = len({i in data.training for i in (0, 3, 6)})
-    assert (f"t.p: 5 images occur more than once, or nearly, {3 * (sides > 1)} of them on both "
-            "sides of the split, 3 in two classes\n") in capsys.readouterr().err
+    assert (f"t.p: 5 images occur more than once, or nearly, {3 * (sides > 1)} of them in both "
+            "training and validation, 3 in two classes\n") in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("change", [
@@ -299,8 +301,8 @@ def test_appended_copies_are_no_tracks_and_are_reported(load, drawn, capsys, cha
     both = {"features": np.r_[images, change(images)], "labels": np.r_[labels, labels]}
     data = load(both)
     assert not data.tracked
-    found = re.search(r"([\d,]+) images occur more than once, or nearly, (\d+) of them on both "
-                      "sides", capsys.readouterr().err)
+    found = re.search(r"([\d,]+) images occur more than once, or nearly, (\d+) of them in both ",
+                      capsys.readouterr().err)
     assert int(found[1].replace(",", "")) > 1100 and int(found[2]) > 300
     data = load({"features": images, "labels": labels})
     assert data.tracked and "more than once" not in capsys.readouterr().err
@@ -324,9 +326,9 @@ def test_what_a_folder_holds_beside_images_is_reported(load, folder, capsys):
     assert len(load(folder).labels) == 12
     assert capsys.readouterr().err == (
         f"{folder}: left out: 4 files of other kinds (.heic 2, .mov 1, no suffix 1)\n"
-        f"{folder}: left out: 1 images in folders inside the class folders\n"
-        f"{folder}: left out: 3 folders that are no classes (.ipynb_checkpoints, __MACOSX, new "
-        "folder)\n")
+        f"{folder}: left out: 1 images in subfolders of the class folders\n"
+        f"{folder}: left out: 3 folders without images for a class (.ipynb_checkpoints, "
+        "__MACOSX, new folder)\n")
 
 
 @pytest.mark.parametrize("name", ["a.jfif", "a.jpe", "a.pgm", "a.pnm", "a.JPG", "a.ppm"])
@@ -354,7 +356,7 @@ def test_one_level_off_the_folder_that_was_meant_is_named(load, tmp_path, made, 
 
 
 def test_size_is_of_folders_only(load, few):
-    with pytest.raises(LabError, match="t.p: its images have 32x32 pixels; --size 64 needs"):
+    with pytest.raises(LabError, match="t.p: its images are 32x32 pixels; to use --size 64, give"):
         load(few, size=64)
 
 
@@ -366,7 +368,8 @@ def test_own_classes_from_end_to_end(tmp_path, run_main, size):
     names = sorted(path.name for path in folder.iterdir())
     output = run_main(script, "--train", folder, "--size", size, "--limit", 2,
                       "--epochs", 8)
-    assert output.startswith("300 images, split by its 10 tracks: 150 train the head, 150 valid")
+    assert output.startswith(
+        "300 images in 10 tracks, split by track: 150 for training, 150 for validation")
     assert float(re.search(r"Best Validation Accuracy = (\S+)", output)[1]) > 0.4  # chance: 0.2
     weights = read_weights(head, ("fc8",), names={1: []})
     assert weights.names == names and weights.size == size and len(weights["fc8"][1]) == 5

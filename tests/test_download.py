@@ -340,7 +340,8 @@ def test_a_full_disk_is_reported_in_one_line(run, monkeypatch):
     assert result.code == 2 and "the disk is full; free some space" in result.err.splitlines()[-1]
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=500_000))
     result = run()
-    assert result.code == 2 and "1 MB are needed to download" in result.err.splitlines()[-1]
+    assert result.code == 2
+    assert "not enough disk space to download: 1 MB needed" in result.err.splitlines()[-1]
 
 
 def test_a_mirror_is_tried_first_and_believed(run, server):

@@ -74,9 +74,9 @@ def test_mistakes_bear_their_file_and_both_names(captions):
     probs = np.array([[0.25, 0.75], [1, 0]])
     figures.draw_mistakes(images, np.array([0, 1]), probs, ["Müll", "too\nlong " + "x" * 200])
     (first, _), (second, _) = captions
-    assert first.startswith("mistakes/1.png\nit is: 0 Mull\nanswer: 1 too\\nlong xxx")
+    assert first.startswith("mistakes/1.png\ntrue: 0 Mull\nprediction: 1 too\\nlong xxx")
     assert first.endswith("xx\nprobability: 0.750") and len(first) < 150
-    assert second.startswith("mistakes/2.png\nit is: 1 too") and "answer: 0 Mull" in second
+    assert second.startswith("mistakes/2.png\ntrue: 1 too") and "prediction: 0 Mull" in second
 
 
 def test_ticks_are_round():

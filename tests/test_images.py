@@ -187,7 +187,7 @@ def test_list_images(tmp_path):
     (tmp_path / "empty").mkdir()
     found = list_images(["x.png", tmp_path])
     assert found == ["x.png", *(tmp_path / name for name in ("a.jpg", "b.PNG", "sub/c.webp"))]
-    with pytest.raises(LabError, match="empty: holds no images; give a folder with images"):
+    with pytest.raises(LabError, match="empty: contains no images; give a folder with images"):
         list_images([tmp_path / "empty"])
 
 

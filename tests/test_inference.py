@@ -101,7 +101,7 @@ def test_weights_of_other_classes_are_refused(run_main, weights, tmp_path):
 @pytest.mark.parametrize("arguments, message", [
     (["absent.jpg"], "absent.jpg: does not exist; check the path"),
     (["page.jpg"], "page.jpg: is truncated, damaged or in the wrong format"),
-    (["empty"], "^empty: holds no images; give a folder with images"),
+    (["empty"], "^empty: contains no images; give a folder with images"),
     (["--weights", "absent.npy"], "absent.npy: does not exist"),
     (["--weights", "page.jpg"], "page.jpg: is a web page"),
     (["--no-such-flag"], "unrecognized arguments: --no-such-flag; see --help"),

@@ -40,7 +40,7 @@ def test_each_image_has_its_figure(network, capsys):
         image[7, 7] = 1000  # half as bright
     look.look(*network, images, ["cat"] * 40)
     (folder,) = (paths.DATA / "runs").iterdir()
-    assert capsys.readouterr().err == f"What the network sees: data/runs/{folder.name}\n"
+    assert capsys.readouterr().err == f"Visualizations: data/runs/{folder.name}\n"
     assert len(list(folder.iterdir())) == 41  # and filters.png
     for i in 0, 31, 32, 39:
         values = read(i)[0][14::28, 14::28][:8, :8, 0]

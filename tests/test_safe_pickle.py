@@ -135,7 +135,7 @@ def test_a_hostile_pickle_runs_no_code_and_takes_little_memory(tmp_path, monkeyp
         monkeypatch.setattr(safe_pickle.Unpickler, "load", lambda _: pytest.fail("it ran"))
     tracemalloc.start()
     try:
-        with bad_file("refused, it asks for" if name in HOSTILE else None, FIX[what]):
+        with bad_file("rejected: it refers to" if name in HOSTILE else None, FIX[what]):
             READERS[what](path)
         assert tracemalloc.get_traced_memory()[1] < 300e6 + path.stat().st_size
     finally:

@@ -10,10 +10,10 @@ BATCH = 32  # images in one run of the network forwards; larger is not faster on
 
 
 class Progress:
-    """Show how far work on `total` things is; `done` of them needed no work.
+    """A progress line for work on `total` items, of which `done` needed no work.
 
-    On a terminal the line is redrawn five times a second, elsewhere (a log) it is printed
-    every 20 seconds. Work of less than two (20) seconds shows none. `total` None means
+    On a terminal, the line is redrawn five times a second; elsewhere (in a log), it is printed
+    every 20 seconds. Work that takes less than 2 (20) seconds shows none. `total` may be None:
     unknown.
     """
 
@@ -25,7 +25,7 @@ class Progress:
         self.shown = False
 
     def update(self, done):
-        """Say that `done` things of the total are done."""
+        """Show that `done` items of the total are done."""
         now = time.monotonic()
         finished = self.shown and done == self.total
         if now < self.due and not finished:
@@ -50,9 +50,9 @@ class Progress:
 
 
 def batches(images, size=BATCH, done=0):
-    """Yield `images`, or their indices, from number `done` on in pieces of `size`.
+    """Yield `images`, or their indices, from number `done` on in batches of `size`.
 
-    The last piece may be smaller. The progress line counts a piece when the next is asked for.
+    The last batch may be smaller. The progress line counts a batch when the next one is requested.
     """
     with closing(Progress(len(images), "images", done)) as progress:
         for start in range(done, len(images), size):

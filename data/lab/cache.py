@@ -1,7 +1,7 @@
-"""What is computed once for each image and kept on disk: its fc7, or its decoded pixels.
+"""What is computed once per image and kept on disk: its fc7, or its decoded pixels.
 
-A cache file is nothing but a row for each image, in order, so that an interrupted run can
-continue it. There are no locks: every run writes the same rows at the same places.
+A cache file contains one row per image, in order, so that a later run can resume an interrupted
+one. There are no locks: every run writes the same rows at the same positions.
 """
 import hashlib
 import mmap
@@ -15,7 +15,7 @@ from data.lab.batches import BATCH, batches
 
 
 class Mapped(np.memmap):
-    """An array in a file; what is read of it is copied, and does not stay in memory."""
+    """An array in a file. What is read is copied, so that the file does not stay in memory."""
 
     def __getitem__(self, index):
         found = np.array(super().__getitem__(index))
@@ -25,7 +25,7 @@ class Mapped(np.memmap):
 
 
 def make_key(*arrays):
-    """A hash of the content of `arrays`."""
+    """Return a hash of the content of `arrays`."""
     digest = hashlib.sha256()
     for array in arrays:
         for start in range(0, len(array), BATCH):  # one that is memory-mapped is not copied whole
@@ -34,15 +34,15 @@ def make_key(*arrays):
 
 
 def checksum(key, number, value):
-    """CRC-32 of the cache's key, the row's number and its value.
+    """Return the CRC-32 of the cache's key, the row's number and its value.
 
-    A row that is damaged, half written, at another's place or of other images is never used.
+    So a row that is damaged, half written, in the wrong place or of other images is never used.
     """
     return zlib.crc32(np.ascontiguousarray(value), zlib.crc32(f"{key} {number}".encode()))
 
 
 def count_rows(file, key, row, count):
-    """(number, last): how many valid rows the open `file` starts with, and the last of them."""
+    """Return how many valid rows the open `file` starts with, and the last of them."""
     done, last = 0, None
     while done < count and len(content := file.read(row.itemsize)) == row.itemsize:
         (new,) = np.frombuffer(content, row)
@@ -56,9 +56,9 @@ def fill(name, key, value, count, compute, fix, agrees=lambda number, last: True
     """Complete the file data/cache/NAME-KEY.rows; return its values, mapped into memory.
 
     value: (dtype, shape) of what is kept for each of `count` images; compute: a range of their
-    numbers -> these values. An interrupted run is continued, unless agrees(number, value) says
-    that the last value it left is no longer right. fix: what to do if the disk has too little
-    room, which raises LabError before any work.
+    numbers -> these values. An interrupted run is resumed, unless agrees(number, value) returns
+    False for the last value there. fix: what to do if there is not enough disk space, which
+    raises LabError before any work.
     """
     row = np.dtype([("value", *value), ("checksum", "<u4")])
     path = paths.make_folder(paths.DATA / "cache") / f"{name}-{key}.rows"
@@ -69,7 +69,7 @@ def fill(name, key, value, count, compute, fix, agrees=lambda number, last: True
             done = 0
         paths.need_room(path.parent, count * row.itemsize - path.stat().st_size,
                         f"for {path.name}", fix)
-        with paths.full_disk_is_told(path):
+        with paths.report_full_disk(path):
             file.seek(done * row.itemsize)
             for batch in batches(range(count), done=done):
                 rows = np.empty(len(batch), row)
@@ -83,11 +83,11 @@ def fill(name, key, value, count, compute, fix, agrees=lambda number, last: True
 
 
 def cached(images, weights, extract):
-    """A function: indices (n,) -> fc7 of these images, float32 (n, 4096).
+    """Return a function: indices (n,) -> fc7 of these images, float32 (n, 4096).
 
     images: uint8 (N, size, size, 3); weights: {layer: [W, b]}; extract: a batch of images ->
-    their fc7. Everything is computed again if `extract` gives other features than before for
-    the last row: then the script's steps from image to fc7 have changed.
+    their fc7. If `extract` now returns different features for the last row, the script's steps
+    from image to fc7 have changed, and all rows are computed again.
     """
 
     def agrees(number, last):

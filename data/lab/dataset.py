@@ -1,8 +1,8 @@
 """A data set, a pickled file or a folder of images, and what is wrong with its split.
 
-Images of one object, such as the frames of a track, look alike; with some of them in training
-and others in validation, the validation measures memory (data leakage). So each image has the
-number of its track, by which the training script splits them.
+Images of one object, such as the frames of a track, look alike. If some of them are used for
+training and others for validation, the validation measures memory (data leakage). So each image
+has the number of its track, and the training script splits the data by track.
 """
 import hashlib
 from pathlib import Path
@@ -16,12 +16,12 @@ from data.lab.paths import find_real
 
 
 def read(path, what, size, limit=None):
-    """The data set at `path`, a folder or a pickled file, as load() describes it."""
+    """Read the data set at `path`, a folder or a pickled file, as load() describes it."""
     if Path(path).is_dir():
         data = read_folder(path, size, limit)
     elif size != 32:
-        raise LabError(f"{path}: its images have 32x32 pixels; --size {size} needs a folder of "
-                       "pictures")
+        raise LabError(f"{path}: its images are 32x32 pixels; to use --size {size}, give a folder "
+                       "of images")
     else:
         data = read_signs(path, what)
         if limit:
@@ -33,32 +33,33 @@ def read(path, what, size, limit=None):
 
 
 def load(path, size, limit=None):
-    """The training data at `path`, a folder of folders of images or a pickled file.
+    """Load the training data at `path`, a folder of class folders or a pickled file.
 
-    size: of the images, in pixels along a side; limit: take only the first so many tracks of
-    each class. Returns a namespace: images, uint8 (N, size, size, 3); labels, int64 (N,);
-    names, of the classes; numbered, whether label i is class i in any other such data set;
-    tracks, int (N,), where `tracked`, else each image is its own, and `why`; size; path.
-    Raises LabError if the file is bad, or a class has fewer than two images.
+    size: side length of the images in pixels; limit: use only the first `limit` tracks of each
+    class. Returns a namespace: images, uint8 (N, size, size, 3); labels, int64 (N,); names, of
+    the classes; numbered, whether label i means class i in other numbered data sets, too; tracks,
+    int (N,); tracked, whether they are known (else each image is its own track), and why not;
+    size; path; title, of its accuracy. Raises LabError if the file is bad, or if a class has
+    fewer than two images.
     """
     data = read(path, "train", size, limit)
     counts = np.bincount(data.labels, minlength=len(data.names))
     if not 2 <= len(counts) <= CLASSES:
-        raise LabError(f"{path}: has {len(counts)} classes; give 2 to {CLASSES:,}, in a folder "
-                       "of folders one for each class")
+        raise LabError(f"{path}: has {len(counts)} classes, but needs 2 to {CLASSES:,}; give a "
+                       "folder with one folder for each class, or a pickle")
     if counts.min() < 2:
         few = counts.argmin()
         raise LabError(f"{path}: class {few} ({data.names[few]}) has {counts[few]} images; "
-                       "give each class two or more, from different tracks")
+                       "give each class at least two, of different objects")
     if len(set(data.names)) < len(data.names):
-        raise LabError(f"{path}: two classes have the same name; give each a name of its own")
+        raise LabError(f"{path}: two classes have the same name; give each its own name")
     return data
 
 
 def match_labels(test, data):
-    """Turn the labels of `test` into those of the same classes in `data`, or raise LabError.
+    """Change the labels of `test` to those of the same classes in `data`, or raise LabError.
 
-    Classes are the same if they have the same name; without names, if both are numbered.
+    Classes are matched by name or, if both data sets are numbered, by number.
     """
     used = np.unique(test.labels)
     unknown = [test.names[label] for label in used if test.names[label] not in data.names]
@@ -66,15 +67,15 @@ def match_labels(test, data):
         numbers = [data.names.index(name) if name in data.names else 0 for name in test.names]
         test.labels = np.array(numbers)[test.labels]
     elif not (test.numbered and data.numbered and used[-1] < len(data.names)):
-        raise LabError(f"{test.path}: the head was trained on no class {unknown[0]}; give names "
-                       f"that the training data have: {', '.join(data.names)[:99]}")
+        raise LabError(f"{test.path}: the head was not trained on a class named {unknown[0]!r}; "
+                       f"use the names of the training data: {', '.join(data.names)[:99]}")
     test.names = data.names
 
 
 def load_test(path, data):
-    """Test data of the classes of `data`, as load() returns it, or None.
+    """Load test data with the classes of `data`, as load() returns it, or return None.
 
-    path: None means test.p, where it is present and `data` has GTSRB's classes.
+    path: if None, test.p is used if it is present and `data` has GTSRB's classes.
     """
     given, path = path, path or data.names == class_names and find_real("test.p")
     if not path:
@@ -94,16 +95,16 @@ def load_test(path, data):
 
 
 def digests(images):
-    """A hash of each of `images`, bytes (N,)."""
+    """Return a hash of each of `images`, bytes (N,)."""
     return np.array([hashlib.blake2b(np.ascontiguousarray(image), digest_size=16).digest()
                      for image in images], "V16")
 
 
 def find_copies(images, labels):
-    """int (N,), which is equal for equal images, and for nearly equal ones of a copied run.
+    """Return int (N,): equal numbers for equal images, and for nearly equal ones of copied runs.
 
-    A run, the images of a class behind each other, is a copy of an earlier one of that class and
-    length if most of its images are like those there, but for brightness and contrast.
+    A run, consecutive images of a class, is a copy of an earlier run of the same class and length
+    if most of its images equal those of the earlier one, except for brightness and contrast.
     """
     same = np.unique(digests(images), return_inverse=True)[1].reshape(-1)
     runs, firsts, counts = {}, *find_runs(labels)
@@ -121,7 +122,7 @@ def find_copies(images, labels):
 
 
 def report_copies(data):
-    """Print how many images of `data` occur more than once, on both sides, in two classes."""
+    """Print how many images of `data` occur more than once, in both sets, in two classes."""
     same = find_copies(data.images, data.labels)
     copies = np.bincount(same)[same] > 1  # (N,)
     if copies.any():
@@ -129,32 +130,32 @@ def report_copies(data):
         pairs = np.unique(np.stack([same, data.labels]), axis=1)[0]
         classes = np.flatnonzero(np.bincount(pairs) > 1)
         say(f"{data.path}: {copies.sum():,} images occur more than once, or nearly, "
-            f"{np.isin(same, both).sum():,} of them on both sides of the split, "
+            f"{np.isin(same, both).sum():,} of them in both training and validation, "
             f"{np.isin(same, classes).sum():,} in two classes")
 
 
 def print_split(data, at_random):
     """Print how `data` is split into the indices data.training and data.validation.
 
-    at_random: image by image, whatever their tracks. Reports classes that one of both lacks,
-    and copies; raises LabError if one is empty.
+    at_random: image by image, whatever their tracks. Reports copies, and classes that are missing
+    in one of the two sets; raises LabError if a set is empty.
     """
-    how = f"by its {len(np.unique(data.tracks)):,} tracks"
+    how = f" in {len(np.unique(data.tracks)):,} tracks, split by track"
     if at_random:
-        how = "at random"
+        how = ", split at random"
     elif not data.tracked:
-        how = "at random, class by class"
-        say(f"{data.path}: shows no tracks{data.why}, so each class is split at random: the "
-            "accuracy is optimistic where images of one object are on both sides")
+        how = ", split at random within each class"
+        say(f"{data.path}: no track information found{data.why}, so each class is split at random; "
+            "if several images show the same object, the accuracy is an optimistic estimate")
     for part in "training", "validation":
         indices = getattr(data, part)
         if not len(indices):
-            raise LabError(f"{data.path}: no images are left for the {part}; give each class two "
-                           "or more tracks, or use --random-split")
+            raise LabError(f"{data.path}: no images are left for {part}; give each class at least "
+                           "two tracks, or use --random-split")
         absent = np.setdiff1d(data.labels, data.labels[indices])
         if len(absent):
-            say(f"{data.path}: too few images or tracks for the split; the {part} has none of "
+            say(f"{data.path}: too few images or tracks to split; the {part} set has no images of "
                 f"class {', '.join(map(str, absent))}")
     report_copies(data)
-    print(f"{len(data.labels):,} images, split {how}: {len(data.training):,} train the head, "
-          f"{len(data.validation):,} validate it\n")
+    print(f"{len(data.labels):,} images{how}: {len(data.training):,} for training, "
+          f"{len(data.validation):,} for validation\n")

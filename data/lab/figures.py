@@ -113,8 +113,9 @@ def draw_mistakes(images, labels, probs, names):
 
     images: uint8 (n, size, size, 3), at least one; labels: int (n,); probs: (n, classes).
     """
-    captions = [f"mistakes/{i}.png\nit is: {label(c, names[c], 24)}\n"
-                f"answer: {label(p.argmax(), names[p.argmax()], 24)}\nprobability: {p.max():.3f}"
+    captions = [f"mistakes/{i}.png\ntrue: {label(c, names[c], 24)}\n"
+                f"prediction: {label(p.argmax(), names[p.argmax()], 24)}\n"
+                f"probability: {p.max():.3f}"
                 for i, (c, p) in enumerate(zip(labels, probs), 1)]
     return grid(images, min(5, len(images)), SIDE, captions, width=200)
 

@@ -143,7 +143,7 @@ def finetune(args, data, weights, head, run, evaluate):
         if done > args.finetune:
             raise LabError(f"{folder}: its finetuning has already run for {done} epochs; give a "
                            "larger number to --finetune, or delete the folder to start over")
-        print("Finetuning" + (f" goes on after epoch {done}" if done else "") + "\n")
+        print("Finetuning" + (f", resumed after epoch {done}" if done else "") + "\n")
 
         def feed(i, data=data):
             return {graph.images: preprocess(data.images[i]), graph.labels: data.labels[i]}

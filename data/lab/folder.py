@@ -17,18 +17,18 @@ from data.lab.command import LabError, printable, say
 from data.lab.gtsrb import TRACK, class_names
 from data.lab.images import SUFFIXES, read_image
 
-COMPANIONS = (".csv", ".txt", ".json", ".xml", ".db", ".ini")  # lie beside images, are none
+COMPANIONS = (".csv", ".txt", ".json", ".xml", ".db", ".ini")  # often stored next to images
 
 
 def images_in(folder, everywhere=False):
-    """The images in `folder`, sorted; everywhere: also those below it."""
+    """Return the images in `folder`, sorted; everywhere: also those in its subfolders."""
     found = folder.rglob("*") if everywhere else folder.iterdir()
     return sorted(file for file in found if file.suffix.lower() in SUFFIXES
                   and file.name[0] != "." and file.is_file())
 
 
 def subfolders(folder):
-    """The folders in `folder` that may be classes; numbers in their order, not "10" before "2"."""
+    """Return the folders in `folder` that may be classes, sorted; numbers by their values."""
     found = [f for f in folder.iterdir()
              if f.is_dir() and f.name[0] != "." and f.name != "__MACOSX"]
     numbers = all(f.name.isdecimal() for f in found)
@@ -49,11 +49,11 @@ def check_level(path):
             meant = f"give its parent, {path.resolve().parent}"
         elif deeper := images_in(path, everywhere=True):
             meant = f"perhaps give {deeper[0].parent.parent}"
-        raise LabError(f"{path}: holds no pictures in folders; {meant}")
+        raise LabError(f"{path}: found no class folders with images; {meant}")
 
 
 def find_names(folders):
-    """(names, numbered): of the classes, and whether they are GTSRB's or 0, 1, 2, ... in order.
+    """Return the classes' names, and whether the folders are numbered 0, 1, 2, ... in order.
 
     The names are those of the folders, or GTSRB's for 0 to 42, and for some of 00000 to 00042.
     """
@@ -67,12 +67,12 @@ def find_names(folders):
 
 
 def tracks_in_names(files, labels, names):
-    """(tracks, why): the number of each image's track, or None and why the names show none.
+    """Return the number of each image's track, or None and why the file names show no tracks.
 
-    The track is what stands before the last `_`, as in GTSRB's 00003_00017.ppm, in each class
-    separately. Names such as IMG_0001.jpg are no tracks: that shows where a class would have
-    only one, each image would be its own, or the tracks are of so unequal sizes that a third of
-    them would not be about a third of the images.
+    The track is the part before the last `_`, as in GTSRB's 00003_00017.ppm, separately in each
+    class. Other names, such as IMG_0001.jpg, may look alike. They are not tracks if a class would
+    have only one, if each image would be its own, or if their sizes differ so much that a third
+    of the tracks would not be about a third of the images.
     """
     starts = [file.stem.rpartition("_")[0] for file in files]
     found, tracks, sizes = np.unique([f"{label} {start}" for label, start in zip(labels, starts)],
@@ -85,13 +85,13 @@ def tracks_in_names(files, labels, names):
         third = max(1, round(len(own) / 3))
         least, most = own[:third].sum() / own.sum(), own[-third:].sum() / own.sum()
         if len(own) == 1 or least < 0.2 or most > 0.6:
-            return None, (f" (class {names[label]} would have {len(own)}, of {own[0]} to {own[-1]} "
-                          "images)")
+            return None, (f" (by the file names, class {names[label]} would have {len(own)}, of "
+                          f"{own[0]} to {own[-1]} images)")
     return tracks, ""
 
 
 def digest(file):
-    """SHA-256 of the content of `file`; of nothing if it cannot be read, as read_image says."""
+    """Return the SHA-256 of the content of `file`, or of nothing if it cannot be read."""
     found = hashlib.sha256()
     try:
         with open(file, "rb") as opened:
@@ -103,10 +103,10 @@ def digest(file):
 
 
 def decode(files, size):
-    """(images, good): uint8 (N, size, size, 3), and the indices of their files in `files`.
+    """Decode `files`; return uint8 (N, size, size, 3), and the indices of the good ones.
 
     Each file is decoded once, in threads, into a file in data/cache/, which is mapped into
-    memory; its name is a hash of the contents of `files`. Files that cannot be read are left out.
+    memory. Its name is a hash of the contents of `files`. Files that cannot be read are left out.
     """
 
     def read(file):
@@ -146,16 +146,16 @@ def report_left_out(path, folders):
     for count, what in ((sum(others.values()), "files of other kinds (" + ", ".join(
             f"{kind} {others[kind]}" for kind in sorted(others, key=lambda k: (-others[k], k))[:9])
                          + ")"),
-                        (below, "images in folders inside the class folders"),
-                        (len(empty), f"folders that are no classes ({', '.join(empty)})")):
+                        (below, "images in subfolders of the class folders"),
+                        (len(empty), f"folders without images for a class ({', '.join(empty)})")):
         if count:
             say(f"{path}: left out: {count} {what}")
 
 
 def first_tracks(tracks, labels, tracked, limit):
-    """The indices of the images in the first `limit` tracks of each class.
+    """Return the indices of the images in the first `limit` tracks of each class.
 
-    Where no tracks are known (`tracked`), of as many images as so many tracks of GTSRB have.
+    Unless tracks are known (`tracked`), of as many images as `limit` tracks of GTSRB have.
     """
     limit = limit if tracked else limit * TRACK
     firsts = [np.unique(tracks[labels == label])[:limit] for label in np.unique(labels)]
@@ -163,9 +163,9 @@ def first_tracks(tracks, labels, tracked, limit):
 
 
 def read_folder(path, size, limit=None):
-    """The folder of class folders at `path`, as dataset.load describes it.
+    """Read the folder of class folders at `path`, as dataset.load describes it.
 
-    Its names are those of the folders. What is no image, or cannot be read, is reported.
+    The classes are named after the folders. Reports what is not an image or cannot be read.
     """
     path = Path(path)
     check_level(path)
@@ -187,6 +187,6 @@ def read_folder(path, size, limit=None):
         except LabError as error:
             say(f"left out: {printable(error)}")
     if len(good) < len(files):
-        say(f"{path}: {len(files) - len(good):,} of {len(files):,} pictures are left out")
+        say(f"{path}: {len(files) - len(good):,} of {len(files):,} images are left out")
     return SimpleNamespace(images=images, labels=labels[good], names=names, numbered=numbered,
                            tracks=tracks[good], tracked=tracked, why=why)

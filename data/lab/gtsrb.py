@@ -29,9 +29,9 @@ def numbers(signs, key, high):
     if not np.isfinite([least, most]).all():
         raise LabError(f"{key} hold values that are not finite (NaN or infinite)")
     if least < 0 or most > high:
-        raise LabError(f"{key} reach from {least} to {most}, not 0 to {high}")
+        raise LabError(f"{key} must be between 0 and {high}, but range from {least} to {most}")
     if key == "features" and array.dtype.kind == "f" and most <= 1:
-        raise LabError("features reach from 0 to 1, not 0 to 255: multiply them by 255")
+        raise LabError("features range from 0 to 1, not from 0 to 255: multiply them by 255")
     return array
 
 
@@ -41,7 +41,7 @@ def whole_numbers(signs, key, high, count):
     if array.shape != (count,):
         raise LabError(f"{count} images, but {key} of shape {array.shape}")
     if (array % 1).any():
-        raise LabError(f"{key} are not whole numbers")
+        raise LabError(f"{key} are not integers")
     return array.astype(np.int64)
 
 

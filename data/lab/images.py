@@ -23,7 +23,7 @@ Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit warns before it refuses
 
 
 def list_images(paths):
-    """The paths of the images at `paths`; of a folder, all in it and below it, sorted."""
+    """Return the paths of images at `paths`; of a folder, all in it and its subfolders, sorted."""
     files = []
     for path in paths:
         if not Path(path).is_dir():
@@ -32,17 +32,17 @@ def list_images(paths):
         found = sorted(file for file in Path(path).rglob("*")
                        if file.suffix.lower() in SUFFIXES and file.name[0] != ".")
         if not found:
-            raise LabError(f"{path}: holds no images; give a folder with images, or their paths")
+            raise LabError(f"{path}: contains no images; give a folder with images, or their paths")
         files += found
     return files
 
 
 def colour_mode(image):
-    """Pillow's mode in which to read `image`, a path or an opened image; None: its own.
+    """Return Pillow's mode in which to read `image`, a path or an opened image; None: its own.
 
     Grey images of 8 or 16 bits are read in their own mode, all others in RGB or RGBA.
-    Raises LabError, before anything is decoded, for an image that would take too much time or
-    memory, or of a kind that is so rare that it would be read wrong.
+    Raises LabError, before anything is decoded, if the image would take too much time or
+    memory, or is of a rare kind that would be read incorrectly.
     """
     if not isinstance(image, Image.Image):
         with Image.open(image, formats=FORMATS) as opened:
@@ -65,11 +65,11 @@ def colour_mode(image):
 
 
 def to_rgb(image, size):
-    """`image`, an array as imread reads it, as uint8 RGB (size, size, 3), 0 to 255.
+    """Convert an array that imread has read to uint8 RGB (size, size, 3), 0 to 255.
 
-    image: (height, width), or with 2 to 4 channels; of 1, 8 or 16 bits. An image of another
-    size is resized whole to size x size, as BVLC's training images and GTSRB's signs were.
-    Where it is transparent, white shows. Raises LabError for values beyond 16 bits.
+    image: (height, width), or with 2 to 4 channels; 1, 8 or 16 bits. The whole image is resized
+    to size x size, as BVLC's training images and GTSRB's signs were; transparent parts become
+    white. Raises LabError for values of more than 16 bits.
     """
     if image.dtype != np.uint8:
         highest = 1 if image.dtype == bool else 65535
@@ -87,7 +87,7 @@ def to_rgb(image, size):
 
 
 def read_image(path, size):
-    """The image at `path` as uint8 RGB (size, size, 3), like the inference scripts read it.
+    """Read the image at `path` as uint8 RGB (size, size, 3), like the inference scripts do.
 
     A large JPEG is decoded at a fraction of its size, but at least at four times `size`: that
     is several times as fast, and differs by at most one grey level in ordinary photos, by up
@@ -103,7 +103,7 @@ def read_image(path, size):
 
 
 def preprocess(images):
-    """float32 (N, height, width, 3): each image (0 to 255) minus its own scalar mean."""
+    """Return float32 (N, height, width, 3): each image (0 to 255) minus its own scalar mean."""
     images = np.asarray(images)
     mean = images.mean(axis=(1, 2, 3), keepdims=True, dtype=np.float64)
     return np.subtract(images, mean, out=np.empty(images.shape, np.float32), casting="same_kind")

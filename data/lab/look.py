@@ -72,4 +72,4 @@ def look(sess, x, images, answers):
         for (number, image, name), logit, *rest in zip(batch, *found):
             picture = draw_look(image, figures.label(logit.argmax(), name, 38), *rest)
             figures.write(folder / f"{number}.png", picture)
-    say(f"What the network sees: {paths.in_lab(folder)}")
+    say(f"Visualizations: {paths.in_lab(folder)}")

@@ -20,13 +20,13 @@ DAY = 24 * 60 * 60  # seconds
 
 
 def find_real(name):
-    """The path of the file `name`, beside the scripts, in DATA or in the lab's data/, or None."""
+    """Return the path of the file `name`, next to the scripts or in data/, or None."""
     folders = LAB, DATA, LAB / "data"
     return next((folder / name for folder in folders if (folder / name).exists()), None)
 
 
 def in_lab(path):
-    """`path` as it is printed: from the lab's folder on, if it is there."""
+    """Return `path` relative to the lab's folder, if it is inside, to print it."""
     return path.relative_to(LAB) if path.is_relative_to(LAB) else path
 
 
@@ -46,7 +46,7 @@ def make_folder(folder, exist_ok=True):
 
 
 def new_run():
-    """A new folder in data/runs/, named by the time."""
+    """Make a new folder in data/runs/, named by the time."""
     name = time.strftime("%Y%m%d-%H%M%S")
     runs = make_folder(DATA / "runs")
     for suffix in itertools.chain([""], (f"-{i}" for i in itertools.count(2))):
@@ -55,15 +55,15 @@ def new_run():
 
 
 def need_room(folder, needed, purpose, fix):
-    """Raise LabError when the disk of `folder` has less than `needed` bytes free."""
+    """Raise LabError if the disk of `folder` has less than `needed` bytes free."""
     free = shutil.disk_usage(folder).free
     if needed > free:
-        raise LabError(f"{folder}: {needed / 1e6:,.0f} MB are needed {purpose} and "
-                       f"{free / 1e6:,.0f} MB are free; {fix}")
+        raise LabError(f"{folder}: not enough disk space {purpose}: {needed / 1e6:,.0f} MB needed, "
+                       f"{free / 1e6:,.0f} MB free; {fix}")
 
 
 @contextlib.contextmanager
-def full_disk_is_told(path):
+def report_full_disk(path):
     """Turn the error of a full disk, which names no file, into a LabError about `path`."""
     try:
         yield
@@ -77,10 +77,9 @@ def full_disk_is_told(path):
 def atomic_write(path):
     """Yield a binary file that becomes `path` when the block ends without an exception.
 
-    The file is a temporary one in the same folder until then, so that `path` is always
-    either what it was or complete. Deletes temporary files that killed processes left there
-    more than a day ago. Raises LabError where the disk is full, or `path` is a device or
-    another special file.
+    Until then it is a temporary file in the same folder, so that `path` is always either what
+    it was or complete. Deletes temporary files that killed processes left there more than a day
+    ago. Raises LabError if the disk is full, or if `path` is a device or another special file.
     """
     path = Path(os.path.realpath(path))  # a link stays one
     if path.exists() and not path.is_file():
@@ -92,7 +91,7 @@ def atomic_write(path):
                 left.unlink()
     with open(path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp"), "xb") as file:
         try:
-            with full_disk_is_told(path):
+            with report_full_disk(path):
                 yield file
                 file.flush()
                 os.fsync(file.fileno())

@@ -14,43 +14,44 @@ from data.lab.weights import identify, save_weights
 
 
 def interval(right, tracks, tracked):
-    """(low, high, how): the 95 % interval of the accuracy of `right`, bool (N,).
+    """Return the 95% confidence interval of an accuracy: low, high, and the method's name.
 
-    tracks: the number of each image's track, int (N,). The frames of one track are right or
-    wrong together, so whole tracks are resampled (the bootstrap: Efron, 1979), always with
-    the same random numbers. Unless tracks are known (`tracked`), it is Wilson's interval
-    (1927), which takes the images as independent and is too narrow if they are not. It serves
-    for tracks too, a track counting as one image, when all are right or all are wrong.
+    right: whether each prediction is correct, bool (N,); tracks: int (N,). The frames of a track
+    tend to be all correct or all incorrect, so whole tracks are resampled (the bootstrap: Efron,
+    1979), always with the same random numbers. Unless tracks are known (`tracked`), it is
+    Wilson's interval (1927), which treats images as independent and is too narrow if they are
+    not. If all or no predictions are correct, it is Wilson's, too; a track counts as one image.
     """
     track = np.unique(tracks, return_inverse=True)[1]
     images, hits = np.bincount(track), np.bincount(track, right)
     if not tracked or right.all() or not right.any():
         share = binomtest(round(right.mean() * len(images)), len(images)).proportion_ci(
             0.95, method="wilson")
-        return share.low, share.high, "Wilson by tracks" if tracked else "Wilson"
+        return share.low, share.high, "Wilson by track" if tracked else "Wilson"
     rng, shares = np.random.default_rng(0), []
     for _ in range(20):  # 100 samples at a time, which is little memory for many tracks
         picks = rng.integers(0, len(images), (100, len(images)))
         shares.append(hits[picks].sum(axis=1) / images[picks].sum(axis=1))
     low, high = np.percentile(shares, (2.5, 97.5))
-    return low, high, "by tracks"
+    return low, high, "by track"
 
 
 def extra(data):
-    """What a file of trained weights tells of its classes and images, unless they are GTSRB's."""
+    """Return what a weights file stores about classes and images, unless they are GTSRB's."""
     names = {} if data.names == class_names else {"names": data.names}
     return names if data.size == 32 else {**names, "size": data.size}
 
 
 def print_worst(matrix, names, count=5):
-    """Print the `count` classes with the lowest recall, and the others of which it is 0."""
+    """Print the `count` classes with the lowest recall, and all others whose recall is 0."""
     recall = figures.recalls(matrix)
     order = np.argsort(recall, kind="stable")  # NaN, of classes without images, is last
     print("Lowest recall:")
     for c in order[:min(count, np.isfinite(recall).sum())]:
-        print(f"  {recall[c]:.3f} of {matrix[c].sum():,} {names[c]}")
+        images = "1 image" if matrix[c].sum() == 1 else f"{matrix[c].sum():,} images"
+        print(f"  {recall[c]:.3f} ({images}) {names[c]}")
     if more := [names[c] for c in order[count:] if recall[c] == 0]:
-        print(textwrap.fill("and 0.000 of " + "; ".join(more), 79, initial_indent="  ",
+        print(textwrap.fill("also 0.000: " + "; ".join(more), 79, initial_indent="  ",
                             subsequent_indent="    "))
 
 
@@ -58,11 +59,12 @@ def warn(matrix, names, low):
     """Warn if the head has learned nothing; low: the lower end of its accuracy's interval."""
     answers, common = matrix.sum(axis=0), matrix.sum(axis=1).max() / matrix.sum()
     if answers.max() == matrix.sum() and np.count_nonzero(matrix.sum(axis=1)) > 1:
-        say(f"The prediction is always {names[answers.argmax()]}: try another --learning-rate, "
-            "more --epochs, and look whether images and labels belong together")
+        say(f"The prediction is always {names[answers.argmax()]}: try another --learning-rate or "
+            "more --epochs, and check whether images and labels belong together")
     elif low <= common and np.trace(matrix) < 2 * common * matrix.sum():
-        say(f"This may be no better than naming the most frequent class ({common:.3f}): try another "
-            "--learning-rate, more --epochs, and look whether images and labels belong together")
+        say(f"This may be no better than always predicting the most frequent class ({common:.3f}): "
+            "try another --learning-rate or more --epochs, and check whether images and labels "
+            "belong together")
 
 
 class Run:
@@ -73,9 +75,10 @@ class Run:
         self.writer = tf.summary.FileWriter(str(self.folder), graph)
         atexit.register(self.writer.close)  # however the run ends
         self.history = []  # training loss, validation loss and accuracy of each epoch
+        self.note = ""  # on the weights, after each accuracy
 
     def add_epoch(self, epoch, seconds, training_loss, result):
-        """Print an epoch in the course's form; result: its loss and accuracy.
+        """Print an epoch as in the course; result: its validation loss and accuracy.
 
         Raises LabError if training has diverged.
         """
@@ -86,12 +89,12 @@ class Run:
         print(f"Validation Accuracy = {result.accuracy:.4f}")
         print(flush=True)
         self.history.append((training_loss, result.loss, result.accuracy))
-        names = "training_loss", "validation_loss", "validation_accuracy"
+        names = "loss/training", "loss/validation", "accuracy/validation"
         values = [tf.Summary.Value(tag=name, simple_value=float(value))
                   for name, value in zip(names, self.history[-1])]
         self.writer.add_summary(tf.Summary(value=values), len(self.history))
         if not np.isfinite(self.history[-1]).all():
-            raise LabError("the loss is no longer a number: training diverged; "
+            raise LabError("training diverged: the loss is not a number any more; "
                            "choose a smaller --learning-rate")
 
     def print_accuracy(self, what, probs, data, indices=slice(None)):
@@ -101,20 +104,21 @@ class Run:
         """
         right = probs.argmax(axis=1) == data.labels[indices]
         low, high, how = interval(right, data.tracks[indices], data.tracked)
-        print(f"{what} = {right.mean():.3f} (95 % interval {low:.3f} to {high:.3f}, {how})")
+        print(f"{what} = {right.mean():.3f} (95% confidence interval {low:.3f} to {high:.3f}, "
+              f"{how}{self.note})")
         return low
 
     def add_validation(self, epoch, data, probs):
-        """Print and draw what the best epoch's `probs` say of data's validation images."""
+        """Print and draw how the best epoch's `probs` fit data's validation images."""
         labels = data.labels[data.validation]
         matrix = figures.confusion_matrix(labels, probs.argmax(axis=1), len(data.names))
-        self.add_picture("confusion", figures.draw_confusion(matrix, data.names))
+        self.add_figure("confusion", figures.draw_confusion(matrix, data.names))
         wrong = figures.find_mistakes(labels, probs, data.tracks[data.validation])
         images = data.images[data.validation[wrong]]
         for i, image in enumerate(images, 1):
-            self.add_picture(f"mistakes/{i}", Image.fromarray(image))
+            self.add_figure(f"mistakes/{i}", Image.fromarray(image))
         if len(wrong):
-            self.add_picture("mistakes", figures.draw_mistakes(
+            self.add_figure("mistakes", figures.draw_mistakes(
                 images, labels[wrong], probs[wrong], data.names))
         self.add_curves()
         print(f"Best epoch: {epoch}")
@@ -124,8 +128,8 @@ class Run:
         numbers = "".join(f"{i} {name}\n" for i, name in enumerate(data.names))
         (self.folder / "classes.txt").write_text(numbers, "utf-8")
 
-    def add_picture(self, name, picture):
-        """Write a picture into the folder, and to TensorBoard."""
+    def add_figure(self, name, picture):
+        """Write a figure to the run's folder and to TensorBoard."""
         content = figures.write(self.folder / f"{name}.png", picture)
         image = tf.Summary.Image(width=picture.width, height=picture.height, colorspace=3,
                                  encoded_image_string=content)
@@ -134,27 +138,28 @@ class Run:
     def add_curves(self):
         """Draw the losses and the accuracy of all epochs so far."""
         best = 1 + np.argmax(self.history, axis=0)[2]
-        self.add_picture("curves", figures.draw_curves(self.history, best))
+        self.add_figure("curves", figures.draw_curves(self.history, best))
 
     def add_neighbours(self, data, rows):
-        """Draw validation images beside the training images whose features are nearest.
+        """Draw validation images and the training images with the most similar features.
 
         rows: a function, indices (n,) -> features (n, 4096).
         """
         queries = data.validation[np.linspace(0, len(data.validation) - 1, 8).astype(int)]
         near = figures.find_neighbours(rows, queries, data.training, data.tracks)
-        self.add_picture("neighbours", figures.draw_neighbours(data, queries, near))
+        self.add_figure("neighbours", figures.draw_neighbours(data, queries, near))
 
     def save_head(self, head, data, backbone):
-        """Write the head, [W, b], into the folder and, for step 4, into data/.
+        """Write the head, [W, b], to the run's folder and, for step 4, to data/.
 
-        It says which `backbone`, {layer: [W, b]}, it belongs to.
+        The file also identifies the `backbone`, {layer: [W, b]}, that the head belongs to.
         """
         content = {"fc8": head, "backbone": identify(backbone), **extra(data)}
+        self.note = "; synthetic weights" * ("synthetic" in content["backbone"][0])
         for path in self.folder / "head.npy", paths.DATA / "traffic_sign_head.npy":
             save_weights(path, content)
 
     def print_files(self):
         """Print where the results are."""
         print(f"Head: {paths.in_lab(paths.DATA / 'traffic_sign_head.npy')}")
-        print(f"Pictures and TensorBoard's file: {paths.in_lab(self.folder)}\n")
+        print(f"Figures and TensorBoard log: {paths.in_lab(self.folder)}\n")

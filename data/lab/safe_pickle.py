@@ -41,7 +41,7 @@ CODES = {opcode.code.encode("latin1"): opcode for opcode in pickletools.opcodes}
 
 def refuse(wanted):
     """Raise the LabError for a pickle that asks for what could run code."""
-    raise LabError(f"refused, it asks for '{printable(wanted[:60])[:60]}', which arrays do not "
+    raise LabError(f"rejected: it refers to '{printable(wanted[:60])[:60]}', which arrays do not "
                    "need and which could run code: delete the file")
 
 

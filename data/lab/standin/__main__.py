@@ -11,7 +11,7 @@ from PIL import Image
 
 from data.lab.command import LabError, at_least, parse_settings, path, run_script
 from data.lab.gtsrb import class_names
-from data.lab.paths import full_disk_is_told, make_folder
+from data.lab.paths import make_folder, report_full_disk
 from data.lab.standin.signs import SIGNS, make_track
 
 SETTINGS = (
@@ -26,7 +26,7 @@ def write_class(folder, class_id, tracks=4):
     for track in range(tracks):
         frames = make_track(class_id, np.random.default_rng([0, class_id, track]))[0]
         for i, frame in enumerate(frames):
-            with full_disk_is_told(folder):
+            with report_full_disk(folder):
                 Image.fromarray(frame).save(folder / f"{track:05}_{i:05}.png")
 
 
