@@ -75,6 +75,8 @@ def AlexNet(features, feature_extract=False, *, weights=None, dropout=None):
     Returns the softmax probabilities (N, 1000), as many classes as fc8 has; with
     `feature_extract`, fc7 after ReLU (N, 4096). Raises LabError if the weights file is bad.
     """
+    if isinstance(feature_extract, dict):
+        raise TypeError("pass the weights by name: AlexNet(features, weights=weights)")
     names = BACKBONE if feature_extract else tuple(SHAPES)
     if weights is None:
         weights = read_weights(find("bvlc-alexnet.npy"), names)

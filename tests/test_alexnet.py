@@ -53,6 +53,11 @@ def test_feature_extract_returns_fc7_after_relu_and_needs_no_fc8(layers, weights
     assert output.min() == 0
 
 
+def test_weights_in_the_place_of_feature_extract_are_not_ignored(weights, graph):
+    with pytest.raises(TypeError, match="pass the weights by name"):
+        AlexNet(tf.placeholder(tf.float32, (None, 227, 227, 3)), weights)
+
+
 def test_no_weight_is_in_the_graph(weights, graph):
     probs = AlexNet(tf.placeholder(tf.float32, (None, 227, 227, 3)), weights=weights)
     assert probs.shape.as_list() == [None, 1000]

@@ -32,21 +32,21 @@ def test_without_tracks_the_interval_is_wilsons(run, capsys):
     data = SimpleNamespace(labels=np.full(10, 3), tracks=np.arange(10), tracked=False)
     run.print_accuracy("Test Accuracy", np.eye(43)[[3] * 8 + [4] * 2], data)
     # Wilson's interval for 8 of 10, from its formula.
-    expected = "Test Accuracy = 0.800 (95% confidence interval 0.490 to 0.943, Wilson)\n"
+    expected = "Test Accuracy = 0.800\n  95% confidence interval: 0.490 to 0.943 (Wilson)\n"
     assert capsys.readouterr().out == expected
 
 
 def test_the_interval_by_tracks_holds_the_truth_as_often_as_it_says():
     """200 data sets of 60 tracks of 30 frames, which are right together: of known accuracy."""
     rng = np.random.default_rng(0)
-    inside = {"by track": 0, "Wilson": 0}
+    inside = {"bootstrap by track": 0, "Wilson": 0}
     for _ in range(200):
         chances = rng.beta(2, 0.5, 60)  # of mean 0.8
         right = rng.random((60, 30)) < chances[:, np.newaxis]
         for tracks, tracked in (np.repeat(np.arange(60), 30), True), (np.arange(1800), False):
             low, high, how = report.interval(right.ravel(), tracks, tracked)
             inside[how] += low <= 0.8 <= high
-    assert 0.9 < inside["by track"] / 200 < 0.98
+    assert 0.9 < inside["bootstrap by track"] / 200 < 0.98
     assert inside["Wilson"] / 200 < 0.5  # why tracks are resampled
 
 
@@ -77,7 +77,7 @@ def test_a_validation_without_mistakes_has_no_picture_of_them(run, capsys):
         assert (run.folder / "mistakes.png").exists() == mistakes
         assert (run.folder / "confusion.png").exists() and (run.folder / "curves.png").exists()
     assert (run.folder / "mistakes" / "2.png").exists()
-    assert "Best Validation Accuracy = 0.000 (95% confidence interval" in capsys.readouterr().out
+    assert "Best Validation Accuracy = 0.000\n  95% confidence interval: " in capsys.readouterr().out
 
 
 def test_confusions_and_recalls(capsys):

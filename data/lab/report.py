@@ -33,7 +33,7 @@ def interval(right, tracks, tracked):
         picks = rng.integers(0, len(images), (100, len(images)))
         shares.append(hits[picks].sum(axis=1) / images[picks].sum(axis=1))
     low, high = np.percentile(shares, (2.5, 97.5))
-    return low, high, "by track"
+    return low, high, "bootstrap by track"
 
 
 def extra(data):
@@ -104,8 +104,8 @@ class Run:
         """
         right = probs.argmax(axis=1) == data.labels[indices]
         low, high, how = interval(right, data.tracks[indices], data.tracked)
-        print(f"{what} = {right.mean():.3f} (95% confidence interval {low:.3f} to {high:.3f}, "
-              f"{how}{self.note})")
+        print(f"{what} = {right.mean():.3f}{self.note}")
+        print(f"  95% confidence interval: {low:.3f} to {high:.3f} ({how})")
         return low
 
     def add_validation(self, epoch, data, probs):
@@ -155,7 +155,7 @@ class Run:
         The file also identifies the `backbone`, {layer: [W, b]}, that the head belongs to.
         """
         content = {"fc8": head, "backbone": identify(backbone), **extra(data)}
-        self.note = "; synthetic weights" * ("synthetic" in content["backbone"][0])
+        self.note = " (synthetic weights)" * ("synthetic" in content["backbone"][0])
         for path in self.folder / "head.npy", paths.DATA / "traffic_sign_head.npy":
             save_weights(path, content)
 
