@@ -16,6 +16,7 @@ from alexnet import AlexNet
 from data.lab import gtsrb
 from data.lab.batches import batches
 from data.lab.command import about, parse_settings, path, printable, run_script
+from data.lab.export import export, new_folder
 from data.lab.images import colour_mode, list_images, to_rgb
 from data.lab.look import look
 from data.lab.standin import find  # the real file, or a synthetic one in its place
@@ -26,8 +27,9 @@ NAMES = {1000: caffe_classes.class_names, 43: gtsrb.class_names}  # by the size 
 SETTINGS = (
     ("pictures", path, None, "images, cropped to the sign, or folders (default: the course's)"),
     ("--weights", path, None, "a weights file (default: bvlc-alexnet.npy)"),
-    ("--head", path, None, "a trained head, to take the place of fc8"),
-    ("--look", bool, None, "draw what the network sees, into data/runs/"),
+    ("--head", path, None, "a head trained in step 3, used in place of fc8"),
+    ("--look", bool, None, "save visualizations of each layer to data/runs/"),
+    ("--export", new_folder, None, "save the network as a SavedModel to this new folder"),
 )
 
 
@@ -39,8 +41,8 @@ def main():
     size = weights.size  # 32, unless the head was trained with --size
 
     # AlexNet expects 227x227 pixels. The signs are resized in the graph, so that everyone who
-    # feeds it gets the same resizing: TensorFlow 1's bilinear one, as in the course.
-    # (TensorFlow 2's tf.image.resize samples half a pixel beside it.)
+    # feeds them gets the same resizing: TensorFlow 1's bilinear one, as in the course.
+    # (TensorFlow 2's tf.image.resize samples at positions half a pixel away.)
     # Exercise resize
     x = tf.placeholder(tf.float32, (None, size, size, 3))
     resized = tf.image.resize_images(x, (227, 227))  # (N, 227, 227, 3)
@@ -71,6 +73,8 @@ def main():
     print(f"Time: {time.time() - t:.3f} seconds")
     if args.look:
         look(sess, x, images, [class_names[p.argmax()] for p in output])
+    if args.export:
+        export(args.export, weights)
 
 
 if __name__ == "__main__":
