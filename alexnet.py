@@ -8,11 +8,10 @@
 
 The network: A. Krizhevsky, I. Sutskever, G. Hinton, "ImageNet Classification with Deep
 Convolutional Neural Networks", NIPS 2012; as trained by the Berkeley Vision and Learning
-Center (Caffe's bvlc_alexnet, which normalises before it pools, as the paper does). It follows
-the course, not Caffe, in three things: conv1 is SAME, where Caffe's is VALID, so that its
-output is 57x57 and not 55x55, and pool1's is 28x28, not 27x27; its input is RGB, although the
-weights were trained on BGR; and each image has its own mean subtracted, where Caffe subtracts
-the mean of each channel over ImageNet.
+Center (Caffe's bvlc_alexnet, which normalises before it pools, as the paper does). In three
+things this network follows the course, not Caffe. conv1 uses SAME padding, not VALID, so that
+its output is 57x57 and not 55x55, and pool1's is 28x28, not 27x27. The input is RGB, although
+the weights were trained on BGR. And each image has its own mean subtracted, not ImageNet's.
 """
 from data.lab.standin import find
 from data.lab.tf1 import tf
@@ -20,7 +19,7 @@ from data.lab.weights import BACKBONE, SHAPES, read_weights
 
 
 def variable(array, name):
-    """A variable that starts as `array`, which stays out of the graph.
+    """Create a variable that starts as `array`, without storing the array in the graph.
 
     The initial value is an op that fetches the array from NumPy when the initializer runs.
     As a constant, it would be copied into the graph: 244 MB for all of AlexNet. The array
@@ -37,7 +36,7 @@ def variable(array, name):
 def conv(bottom, name, layers, stride=1, groups=1):
     """Convolution with ReLU; with groups=2, each half of the filters sees half the channels."""
     W, b = layers[name]
-    with tf.name_scope(name + "/"):  # one box in TensorBoard's graph
+    with tf.name_scope(name + "/"):  # the same scope as the variables': one box in TensorBoard
         parts = zip(tf.split(bottom, groups, axis=3), tf.split(W, groups, axis=3))
         parts = [tf.nn.conv2d(part, kernel, stride, "SAME") for part, kernel in parts]
         total = tf.nn.bias_add(tf.concat(parts, axis=3), b)
@@ -47,7 +46,7 @@ def conv(bottom, name, layers, stride=1, groups=1):
 def lrn(bottom, name):
     """Local response normalisation over 5 channels, with the constants of bvlc_alexnet.
 
-    Caffe's alpha, 1e-4, is divided by the 5 channels; TensorFlow's is not: 2e-5.
+    Caffe divides alpha, 1e-4, by the 5 channels; TensorFlow does not, so alpha is 2e-5 here.
     """
     return tf.nn.lrn(bottom, depth_radius=2, bias=1.0, alpha=2e-5, beta=0.75, name=name)
 
@@ -58,7 +57,7 @@ def max_pool(bottom, name):
 
 
 def dense(bottom, name, layers, dropout=None):
-    """Fully connected layer with ReLU; sets the fraction `dropout` of its outputs to 0."""
+    """Fully connected layer with ReLU, and dropout if its rate is given."""
     W, b = layers[name]
     top = tf.nn.relu(tf.nn.xw_plus_b(bottom, W, b, name=name + "/xw_plus_b"), name=name)
     return top if dropout is None else tf.nn.dropout(top, rate=dropout, name=name + "/dropout")

@@ -15,10 +15,10 @@ from data.lab.command import about, parse_settings, path, printable, run_script
 from data.lab.images import colour_mode, list_images, to_rgb
 from data.lab.look import look
 from data.lab.standin import find  # the real file, or a synthetic one in its place
-from data.lab.tf1 import tf  # tensorflow.compat.v1
+from data.lab.tf1 import tf  # tensorflow.compat.v1: first build a graph, then run it
 from data.lab.weights import read_weights
 
-SETTINGS = (
+SETTINGS = (  # name, type, default, help
     ("pictures", path, None, "images of any size, or folders of them (default: the course's)"),
     ("--weights", path, None, "a weights file (default: bvlc-alexnet.npy)"),
     ("--look", bool, None, "save visualizations of each layer to data/runs/"),
@@ -37,10 +37,10 @@ def main():
     sess = tf.Session()
     sess.run(init)
 
-    # Read images: RGB, 0 to 255, minus the mean of each.
+    # Read images: RGB, 0 to 255. Subtract from each image its mean, one number.
     images = []
     for file in files:
-        with about(file):  # an error names the file
+        with about(file):  # an error names the file; index=0: the first frame
             image = iio.imread(file, plugin="pillow", mode=colour_mode(file), index=0, rotate=True)
             image = to_rgb(image, 227).astype(np.float32)  # (227, 227, 3)
         images.append(image - np.mean(image))

@@ -1,6 +1,6 @@
 """Step 2: AlexNet looks at 32x32 traffic signs, resized in the graph.
 
-    python traffic_sign_inference.py                            construction and stop
+    python traffic_sign_inference.py                            the course's two signs
     python traffic_sign_inference.py sign.jpg                   your own images or folders
     python traffic_sign_inference.py --head data/traffic_sign_head.npy    after step 3
 
@@ -20,11 +20,11 @@ from data.lab.export import export, new_folder
 from data.lab.images import colour_mode, list_images, to_rgb
 from data.lab.look import look
 from data.lab.standin import find  # the real file, or a synthetic one in its place
-from data.lab.tf1 import tf  # tensorflow.compat.v1
+from data.lab.tf1 import tf  # tensorflow.compat.v1: first build a graph, then run it
 from data.lab.weights import read_weights
 
 NAMES = {1000: caffe_classes.class_names, 43: gtsrb.class_names}  # by the size of the last layer
-SETTINGS = (
+SETTINGS = (  # name, type, default, help
     ("pictures", path, None, "images, cropped to the sign, or folders (default: the course's)"),
     ("--weights", path, None, "a weights file (default: bvlc-alexnet.npy)"),
     ("--head", path, None, "a head trained in step 3, used in place of fc8"),
@@ -40,9 +40,9 @@ def main():
     class_names = weights.names
     size = weights.size  # 32, unless the head was trained with --size
 
-    # AlexNet expects 227x227 pixels. The signs are resized in the graph, so that everyone who
-    # feeds them gets the same resizing: TensorFlow 1's bilinear one, as in the course.
-    # (TensorFlow 2's tf.image.resize samples at positions half a pixel away.)
+    # AlexNet expects 227x227 pixels. The graph does the resizing, so that everyone who feeds it
+    # gets the same: TensorFlow 1's bilinear resizing, as in the course. (TensorFlow 2's
+    # tf.image.resize samples at positions half a pixel away.)
     # Exercise resize
     x = tf.placeholder(tf.float32, (None, size, size, 3))
     resized = tf.image.resize_images(x, (227, 227))  # (N, 227, 227, 3)
@@ -52,12 +52,12 @@ def main():
     sess = tf.Session()
     sess.run(init)
 
-    # Read images: RGB, 0 to 255, minus the mean of each.
+    # Read images: RGB, 0 to 255. Subtract from each image its mean, one number.
     images = []
     for file in files:
-        with about(file):  # an error names the file
+        with about(file):  # an error names the file; index=0: the first frame
             image = iio.imread(file, plugin="pillow", mode=colour_mode(file), index=0, rotate=True)
-            image = to_rgb(image, size).astype(np.float32)  # (32, 32, 3)
+            image = to_rgb(image, size).astype(np.float32)  # (size, size, 3)
         images.append(image - np.mean(image))
 
     # Run inference.

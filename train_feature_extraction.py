@@ -1,11 +1,12 @@
-"""Step 3: AlexNet stays frozen, a new last layer, the head, learns traffic signs.
+"""Step 3: keep AlexNet frozen, and train a new last layer, the head, on traffic signs.
 
-    python train_feature_extraction.py                   the lab's main job
+    python train_feature_extraction.py                   train the head on train.p
     python train_feature_extraction.py --train FOLDER    your own classes
-    python train_feature_extraction.py --finetune 2      then 2 epochs of all layers
+    python train_feature_extraction.py --finetune 2      then all layers, for 2 epochs
 
 The frozen layers run once over all images; their output, fc7, is cached, and the head trains on
-that. Exercises: `# Exercise NAME` to `# End of NAME`, and python tests/check.py NAME
+that. To do an exercise, write the code between `# Exercise NAME` and `# End of NAME`, then run:
+python tests/check.py NAME
 """
 import time
 from types import SimpleNamespace
@@ -20,11 +21,11 @@ from data.lab.finetuning import finetune
 from data.lab.images import LARGEST, preprocess  # each image minus its mean, as in steps 1 and 2
 from data.lab.report import Run
 from data.lab.standin import find  # the real file, or a synthetic one in its place
-from data.lab.tf1 import tf  # tensorflow.compat.v1
+from data.lab.tf1 import tf  # tensorflow.compat.v1: first build a graph, then run it
 from data.lab.weights import BACKBONE, read_weights
 
 VALIDATION = 0.33  # fraction of each class's tracks; with --random-split, of all images
-SETTINGS = (
+SETTINGS = (  # name, type, default, help
     ("--train", path, None, "a folder of class folders, or a pickle (default: train.p)"),
     ("--test", path, None, "test data (default: test.p, if present)"),
     ("--weights", path, None, "a weights file (default: bvlc-alexnet.npy)"),
@@ -32,19 +33,19 @@ SETTINGS = (
     ("--batch-size", at_least(1), 128, "images per training step"),
     ("--learning-rate", positive, 0.001, "learning rate of Adam"),
     ("--seed", at_least(0), 0, "random seed of the split, the initial weights and the order"),
-    ("--size", at_least(32, LARGEST), 32, "side in pixels to which images of a folder are resized"),
+    ("--size", at_least(32, LARGEST), 32, "resize the images of a folder to N x N pixels"),
     ("--limit", at_least(2), None, "use only the first N tracks of each class"),
     ("--random-split", bool, None, "split image by image, as the course did, not by track"),
-    ("--no-cache", bool, None, "run the frozen network in every epoch, as the course did"),
-    ("--finetune", at_least(1), None, "then finetune all layers for N epochs"),
+    ("--no-cache", bool, None, "compute fc7 again in every epoch, as the course did"),
+    ("--finetune", at_least(1), None, "after the head, finetune all layers for N epochs"),
 )
 
 
 def split_by_track(tracks, labels, rng):
     """Return the indices of the images for training and for validation.
 
-    The frames of a track show one sign. With some of them in each set, the validation would
-    measure whether the head remembers that sign, so whole tracks of each class go to one set.
+    A track is a series of frames of one physical sign. If both sets had frames of it, the
+    validation would reward remembering that sign; so each track goes, whole, to one set.
     """
     validates = np.zeros(len(labels), bool)
     for label in np.unique(labels):
@@ -55,7 +56,7 @@ def split_by_track(tracks, labels, rng):
 
 
 def split_at_random(tracks, labels, rng):
-    """Split image by image, as the course did."""
+    """Split image by image, whatever their tracks, as the course did."""
     order, count = rng.permutation(len(labels)), round(VALIDATION * len(labels))
     return np.sort(order[count:]), np.sort(order[:count])
 
@@ -69,18 +70,18 @@ def build_graph(backbone, classes, learning_rate, size=32):
     # Exercise freeze
     fc7 = tf.stop_gradient(AlexNet(resized, feature_extract=True, weights=backbone))
     # End of freeze
-    # The head takes fc7 from the network, or from the cache when that is fed.
+    # By default, `features` is fc7 of `images`. If cached fc7 is fed, AlexNet does not run.
     features = tf.placeholder_with_default(fc7, (None, 4096), name="features")
     # A new layer on `features`, one output for each class, and its loss.
     # Exercise fc8
     W = tf.Variable(tf.truncated_normal((4096, classes), stddev=1e-2), name="head/weights")
     b = tf.Variable(tf.zeros(classes), name="head/biases")
-    logits = tf.nn.xw_plus_b(features, W, b, name="head/logits")  # (N, 43)
+    logits = tf.nn.xw_plus_b(features, W, b, name="head/logits")  # (N, classes)
     probs = tf.nn.softmax(logits, name="head/probs")
     loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(
         labels=labels, logits=logits, name="loss/cross_entropy"), name="loss/mean")
     # End of fc8
-    # A step moves the head, and only the head.
+    # Each step changes the head, and only the head.
     # Exercise optimiser
     train_op = tf.train.AdamOptimizer(learning_rate).minimize(loss, var_list=[W, b], name="train")
     # End of optimiser
@@ -105,7 +106,7 @@ def make_feed(args, sess, graph, backbone, images, labels):
 
 
 def evaluate(sess, graph, feed, indices, batch_size):
-    """Evaluate the images `indices`: a namespace of loss, accuracy and probs (n, 43)."""
+    """Evaluate the images `indices`: a namespace of loss, accuracy and probs (n, classes)."""
     loss, accuracy, probs = 0, 0, []
     # Over all images; each batch counts by its size.
     # Exercise accuracy, 2 of 3
@@ -163,7 +164,7 @@ def main():
     run.print_files()
     sess.close()
     if args.finetune:
-        finetune(args, data, {**backbone, "fc8": head}, best, run, evaluate)
+        finetune(args, data, {**backbone, "fc8": head}, best, run, evaluate)  # in a new graph
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""Helpers of the lab, beside the files that they find, read and make."""
+"""The lab's files, and in data/lab/ its helpers."""

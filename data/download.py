@@ -90,7 +90,8 @@ def transfer(url, size, done, file):
             if status == 416:  # the part is not shorter than the file
                 file.truncate(0)
             passing = status in (408, 416, 425, 429) or status >= 500
-            raise (OSError if passing else SourceFailed)(f"answers {status} {answer.reason}")
+            raise (OSError if passing else SourceFailed)(
+                f"the server returned {status} {answer.reason}")
         done = file.seek(done if status == 206 else 0)
         total = size if length is None else done + length
         paths.need_room(paths.DATA, 2 * min(total, size) - done, "to download", "free some space")
@@ -98,9 +99,9 @@ def transfer(url, size, done, file):
               closing(Progress(length and total / 1e6, "MB", done / 1e6)) as progress):
             while chunk := answer.raw.read1(1 << 20, decode_content=False):
                 if not done and re.match(rb"(?i)\s*<(!doctype|html|\?xml)", chunk):
-                    raise SourceFailed("a web page came instead of the file")
+                    raise SourceFailed("the server returned a web page instead of the file")
                 if max(done + len(chunk), total) > size:
-                    raise SourceFailed("not the file: it has more bytes")
+                    raise SourceFailed("larger than expected: not the right file")
                 done += file.write(chunk)
                 progress.update(done / 1e6)
             file.truncate()
@@ -128,12 +129,12 @@ def fetch(url, size, checksum, file):
             if not checksum or matches(file, checksum):
                 return
             file.truncate(0)
-            raise (OSError if kept else SourceFailed)("its checksum is not the published one")
+            raise (OSError if kept else SourceFailed)("checksum mismatch")
         except LabError:
             raise
         except Exception as error:  # a redirect to a malformed address can raise anything
             say(f"  {printable(error)[:290]}")
-    raise SourceFailed(f"given up after {TRIES} tries", url[:url.index("/", 8) + 1])
+    raise SourceFailed(f"giving up after {TRIES} tries", url[:url.index("/", 8) + 1])
 
 
 def open_part(checksum):
@@ -179,7 +180,7 @@ def get(name, sources, bad, small):
     if not sources or good and (small or words != SMALL):
         return good, words, False
     if target.exists():
-        say(f"{target}: {words}; it stays until a good one has come")
+        say(f"{target}: {words}; kept until a valid file has been downloaded")
     good, words = False, "not downloaded; try again later, or copy the file to data/ yourself"
     for conversion, downloads in sources:
         if not good and not any(text in str(downloads) for text in bad):
@@ -205,11 +206,11 @@ def main():
     parser.add_argument("--small", action="store_true",
                         help="download small weights (9 MB instead of 244) and the four images")
     parser.add_argument("--mirror", metavar="URL",
-                        help="a server with the files under the lab's names, tried first")
+                        help="try this server first; it serves the files under their names here")
     args = parser.parse_args()
     mirror, bad, found = args.mirror, set(), {}
     if mirror is not None and not re.fullmatch(r"(?a)https?://[\w.:/~%@+=,-]+", mirror):
-        raise LabError(f"--mirror {mirror}: not an address; give one with http://")
+        raise LabError(f"--mirror {mirror}: not a valid URL; use http:// or https://")
     for group in args.only or (["weights", "pictures"] if args.small else groups):
         for name, sources in FILES["small" if args.small and group == "weights" else group].items():
             if mirror:
@@ -218,7 +219,7 @@ def main():
     print(*(f"{name}: {words}" for name, (_, words, _) in found.items()), sep="\n")
     if new := [name for name, (*_, is_new) in found.items() if is_new]:
         print("Next: python imagenet_inference.py" +
-              " (heads trained before belong to other weights)" * ("bvlc-alexnet.npy" in new))
+              " (retrain heads that were made with other weights)" * ("bvlc-alexnet.npy" in new))
     sys.exit(0 if all(good for good, *_ in found.values()) else 1)
 
 

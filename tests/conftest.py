@@ -56,7 +56,7 @@ def copy_code(folder):
 
 
 @contextlib.contextmanager
-def bad_file(message=None, cure="python data/download.py"):
+def bad_file(message=None, cure="data/"):
     """The block has to end in a LabError with `message`, one short line that ends in the cure."""
     with pytest.raises(LabError, match=message) as error:
         yield

@@ -74,7 +74,7 @@ def test_a_class_that_chance_leaves_out_is_told(load, few, capsys):
     data = load(part(few, slice(None, None, 3)), random_split=True)
     absent = np.setdiff1d(data.labels, data.labels[data.training]).tolist()
     assert absent
-    told = f"the training set has no images of class {', '.join(map(str, absent))}\n"
+    told = f"the training set has no images of class {', '.join(map(str, absent))}; add"
     assert told in capsys.readouterr().err
 
 
@@ -83,7 +83,8 @@ def test_a_class_with_one_track_is_told(load, few, capsys):
     assert 17 in data.labels[data.training] and 17 not in data.labels[data.validation]
     captured = capsys.readouterr()
     assert captured.out.startswith("255 images in 85 tracks, split by track")
-    assert captured.err.endswith("split; the validation set has no images of class 17\n")
+    assert captured.err.endswith("split; the validation set has no images of class 17; add "
+                                 "images of other objects\n")
 
 
 # Folders
@@ -222,7 +223,7 @@ def test_names_of_folders(tmp_path, folders, names, numbered):
 
 
 def test_two_classes_of_one_name_are_refused(load, few):
-    with pytest.raises(LabError, match="two classes have the same name"):
+    with pytest.raises(LabError, match="two classes have the same name, 'a'; rename one"):
         load({**few, "names": ["a"] * 43})
 
 
@@ -274,7 +275,8 @@ def test_a_test_p_that_does_not_fit_is_left_out(load, few, tmp_path, capsys):
     (paths.DATA / "test.p").write_bytes(pickle.dumps(few))
     assert len(load(tmp_path / "Images").test.labels) == 258
     assert load(tmp_path / "Images", size=64).test is None
-    assert re.search("left out: .*test.p: its images are 32x32 pixels", capsys.readouterr().err)
+    assert re.search("test data ignored: .*test.p: its images are 32x32 pixels",
+                     capsys.readouterr().err)
 
 
 # What is not as it should be
@@ -282,14 +284,15 @@ def test_a_test_p_that_does_not_fit_is_left_out(load, few, tmp_path, capsys):
 
 def test_duplicates_are_counted(load, few, capsys):
     load(few)
-    assert "more than once" not in capsys.readouterr().err
+    assert "duplicates" not in capsys.readouterr().err
     few["features"] = few["features"].copy()
     few["features"][[3, 6]] = few["features"][0]  # classes 0, 0 and 1, other tracks
     few["features"][257] = few["features"][256]  # of one track
     data = load(few)
     sides = len({i in data.training for i in (0, 3, 6)})
-    assert (f"t.p: 5 images occur more than once, or nearly, {3 * (sides > 1)} of them in both "
-            "training and validation, 3 in two classes\n") in capsys.readouterr().err
+    assert ("t.p: 5 images are duplicates or near-duplicates; "
+            f"{3 * (sides > 1)} of them occur in both training and validation, so the accuracy is "
+            "optimistic; 3 have two different labels\n") in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("change", [
@@ -301,11 +304,11 @@ def test_appended_copies_are_no_tracks_and_are_reported(load, drawn, capsys, cha
     both = {"features": np.r_[images, change(images)], "labels": np.r_[labels, labels]}
     data = load(both)
     assert not data.tracked
-    found = re.search(r"([\d,]+) images occur more than once, or nearly, (\d+) of them in both ",
+    found = re.search(r"([\d,]+) images are duplicates or near-duplicates; (\d+) of them occur",
                       capsys.readouterr().err)
     assert int(found[1].replace(",", "")) > 1100 and int(found[2]) > 300
     data = load({"features": images, "labels": labels})
-    assert data.tracked and "more than once" not in capsys.readouterr().err
+    assert data.tracked and "duplicates" not in capsys.readouterr().err
 
 
 def test_what_the_accuracy_on_training_images_is_called(load, few, tmp_path):
@@ -325,9 +328,9 @@ def test_what_a_folder_holds_beside_images_is_reported(load, folder, capsys):
         (folder / name).write_bytes(b"x")
     assert len(load(folder).labels) == 12
     assert capsys.readouterr().err == (
-        f"{folder}: left out: 4 files of other kinds (.heic 2, .mov 1, no suffix 1)\n"
-        f"{folder}: left out: 1 images in subfolders of the class folders\n"
-        f"{folder}: left out: 3 folders without images for a class (.ipynb_checkpoints, "
+        f"{folder}: ignored 4 files of unsupported types (.heic 2, .mov 1, no suffix 1)\n"
+        f"{folder}: ignored 1 images in subfolders of the class folders\n"
+        f"{folder}: ignored 3 folders without images of a class (.ipynb_checkpoints, "
         "__MACOSX, new folder)\n")
 
 
@@ -338,10 +341,10 @@ def test_images_of_less_common_suffixes_are_read(load, folder, name):
 
 
 @pytest.mark.parametrize("made, given, meant", [
-    ("data/train/{} data/val/{}", "data", "give {0}/data/train --test {0}/data/val"),
-    ("data/Training/{}", "data", "give {0}/data/Training"),
-    ("data/train/{} data/test", "data", "give {0}/data/train"),
-    ("kaggle/Train/{} kaggle/Test kaggle/Meta", "kaggle", "give {0}/kaggle/Train"),
+    ("data/train/{} data/val/{}", "data", "use --train {0}/data/train --test {0}/data/val"),
+    ("data/Training/{}", "data", "use --train {0}/data/Training"),
+    ("data/train/{} data/test", "data", "use --train {0}/data/train"),
+    ("kaggle/Train/{} kaggle/Test kaggle/Meta", "kaggle", "use --train {0}/kaggle/Train"),
     ("data/{}", "data/cat", "give its parent, {0}/data"),
     ("a/b/train/{}", "a", "give {0}/a/b/train"),
     ("a/b/c/{}", "a", "perhaps give {0}/a/b/c"),
@@ -363,7 +366,7 @@ def test_size_is_of_folders_only(load, few):
 @pytest.mark.parametrize("size", [32, 227])
 def test_own_classes_from_end_to_end(tmp_path, run_main, size):
     """Five classes of drawn signs as a folder, from training to named inference."""
-    folder, head = tmp_path / "my_pictures", paths.DATA / "traffic_sign_head.npy"
+    folder, head = tmp_path / "my_images", paths.DATA / "traffic_sign_head.npy"
     run_main(draw, folder, "--classes", 5)
     names = sorted(path.name for path in folder.iterdir())
     output = run_main(script, "--train", folder, "--size", size, "--limit", 2,

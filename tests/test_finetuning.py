@@ -174,7 +174,7 @@ def test_interrupted_finetuning_resumes(narrow, capsys, tmp_path):
     assert re.match(r"Finetuning, resumed after epoch 1\n\nEpoch 2\n", capsys.readouterr().out)
     assert max(differences(resumed, expected)) < 1e-6 < min(differences(resumed, narrow.weights))
     narrow.args.finetune = 1
-    with pytest.raises(LabError, match="has already run for 2 epochs; give a larger number to"):
+    with pytest.raises(LabError, match="already finetuned for 2 epochs; use --finetune 2 or more"):
         finetune(narrow)
 
 

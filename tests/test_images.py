@@ -117,7 +117,7 @@ def test_exif_turns_and_mirrors(read, tmp_path, mode, turn):
     picture = deep if mode == "I;16" else Image.fromarray(pixels).convert(mode)
     picture.save(tmp_path / "turned.png", exif=exif)
     if mode == "P" and turn in (2, 4, 5, 7):  # which imageio would read wrong
-        with bad_file("of a rare kind .*mode P", cure="give an ordinary PNG"):
+        with bad_file("has a rare pixel format .*mode P", cure="give an ordinary PNG"):
             read(tmp_path / "turned.png", 32)
         return
     shown = pixels.T if turn > 4 else pixels
@@ -139,7 +139,7 @@ def test_right_size_is_left_alone(read, tmp_path):
 ])
 def test_what_is_no_picture(read, tmp_path, content):
     (tmp_path / "bad.png").write_bytes(content)
-    with bad_file("bad.png: (is truncated|has more than 16 bits|is of a rare)", "give an ordinary"):
+    with bad_file("bad.png: (is truncated|has more than 16 bits per channel|has a rare)", "give"):
         read(tmp_path / "bad.png", 32)
 
 

@@ -20,8 +20,8 @@ TIME = r"Time: \d+\.\d{3} seconds\n"
 TOLD = """\
 Using synthetic files in place of bvlc-alexnet.npy, train.p, poodle.png,
 weasel.png, construction.jpg, stop.jpg. With synthetic weights, AlexNet's own
-predictions are meaningless. To get real weights (9 MB), run: python
-data/download.py --small
+predictions are meaningless. To get real files, run: python data/download.py
+(or, for weights of 9 MB only, add --small)
 """
 SCRIPTS = imagenet_inference, traffic_sign_inference
 

@@ -104,7 +104,8 @@ def outputs(tmp_path_factory, standins, drawn):
     images, labels = drawn
     few = {"features": images, "labels": labels, "tracks": np.arange(len(labels)) // TRACK}
     (lab / "train.p").write_bytes(pickle.dumps({key: a[::10] for key, a in few.items()}))
-    for name in ("dog.jpg", "cat.png", "sign.jpg"):
+    (lab / "my_folder").mkdir()
+    for name in ("dog.jpg", "my_folder/cat.png"):
         Image.new("RGB", (60, 40), "red").save(lab / name)
     commands = [shlex.split(c)[1:] for c in COMMANDS if not c.startswith(ELSEWHERE)]
     ran = subprocess.run([sys.executable, "-c", DRIVER, json.dumps(commands)], cwd=lab,

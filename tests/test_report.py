@@ -77,7 +77,7 @@ def test_a_validation_without_mistakes_has_no_picture_of_them(run, capsys):
         assert (run.folder / "mistakes.png").exists() == mistakes
         assert (run.folder / "confusion.png").exists() and (run.folder / "curves.png").exists()
     assert (run.folder / "mistakes" / "2.png").exists()
-    assert "Best Validation Accuracy = 0.000\n  95% confidence interval: " in capsys.readouterr().out
+    assert "Best Validation Accuracy = 0.000\n  95% confidence" in capsys.readouterr().out
 
 
 def test_confusions_and_recalls(capsys):

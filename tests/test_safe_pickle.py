@@ -103,14 +103,16 @@ BOMBS = {  # that would take memory or time, or crash; not even the harmless par
 }
 READERS = {"weights": read_weights, "train": read_signs,
            "head": lambda path: read_weights(path, ("fc8",))}
+NAMES = {"weights": "bvlc-alexnet.npy", "train": "train.p", "head": "my.npy"}  # with a fix each
 FIX = {"weights": "python data/download.py --only weights", "train": "download.py --only train",
        "head": "train one with: python train_feature_extraction.py"}
 
 
 def write(folder, body, what):
     """A data set (`train`) or weights file whose pickle is `body`."""
-    path = folder / "hostile.npy"
-    np.save(path, np.array(None, object))
+    path = folder / NAMES[what]
+    with open(path, "wb") as file:
+        np.save(file, np.array(None, object))
     header = path.read_bytes().partition(b"\n")[0] + b"\n"
     path.write_bytes(body if what == "train" or body[:6] == header[:6] else header + body)
     return path
@@ -175,9 +177,12 @@ def test_the_memory_of_an_array_stays(tmp_path):
     (b"\x80\x04N.", "is truncated|holds a NoneType"),
 ])
 def test_files_of_another_kind(tmp_path, what, content, message):
-    (tmp_path / "file").write_bytes(content)
-    for path, wrong in ("file", message), ("absent", "does not exist"), (".", "is not a file"):
-        with bad_file(wrong, FIX[what]):
+    (tmp_path / NAMES[what]).write_bytes(content)
+    with bad_file(message, FIX[what]):
+        READERS[what](tmp_path / NAMES[what])
+    own = FIX["head"] if what == "head" else "see data/README.md for the format"
+    for path, wrong in ("absent", "does not exist"), (".", "is not a file"):
+        with bad_file(wrong, own):
             READERS[what](tmp_path / path)
 
 
@@ -192,20 +197,20 @@ def test_every_truncation_is_noticed_and_bytes_after_the_end(tmp_path, what):
 
 @pytest.mark.parametrize("what", ["head", "train"])
 @pytest.mark.parametrize("names, message", [
-    (["a", "b"], "names: 2 of them for 3 classes"),
-    (["a", "b", None], "names: 3 of them for 3 classes"),
-    ("a" * 10**6, "names: 1000000 of them"),
+    (["a", "b"], "names: 2 entries for 3 classes"),
+    (["a", "b", None], "names: 3 entries for 3 classes"),
+    ("a" * 10**6, "names: 1000000 entries"),
     (["a", "b", "c" * 201], "names: one of them has more than 200 characters"),
-    (["a" * 10**5] * 3, "refers more than once to .* a long text"),
-    (np.array(["a", "bc", "d"]), "holds an array of dtype U2, which are no real"),
+    (["a" * 10**5] * 3, "has an unusual structure"),
+    (np.array(["a", "bc", "d"]), "holds an array of dtype U2, which are not numbers"),
     (["a", "b", "\x1b[2J"], None),
     ([b"a", b"b", b"\x1b[2J"], None),
     (np.array(["a", "b", "\x1b[2J"], object), None),
 ])
 def test_names(tmp_path, what, names, message):
-    (tmp_path / "my.p").write_bytes(good(what, names=names))
+    (tmp_path / NAMES[what]).write_bytes(good(what, names=names))
     if message:
-        with bad_file(f"my.p: {message}", FIX[what]):
-            READERS[what](tmp_path / "my.p")
+        with bad_file(f"{NAMES[what]}: {message}", FIX[what]):
+            READERS[what](tmp_path / NAMES[what])
     else:
-        assert READERS[what](tmp_path / "my.p").names == ["a", "b", "\\x1b[2J"]
+        assert READERS[what](tmp_path / NAMES[what]).names == ["a", "b", "\\x1b[2J"]

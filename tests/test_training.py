@@ -130,5 +130,5 @@ def test_absent_files(run_main, train_p, flag):
 def test_a_folder_that_cannot_be_made_is_told_before_the_work(run_main, train_p, monkeypatch):
     (paths.DATA / "runs").write_text("a file where the folder is to be")
     monkeypatch.setattr(script, "make_feed", lambda *args: pytest.fail("worked"))
-    with pytest.raises(LabError, match="runs: no such folder can be made"):
+    with pytest.raises(LabError, match="runs: cannot create this folder"):
         run_main(script, "--train", train_p)

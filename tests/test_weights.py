@@ -146,7 +146,7 @@ def test_a_head_given_as_weights(path):
 def test_the_classes_of_fc8_are_those_asked_for(path, layers, more):
     """Such as ImageNet's 1,000: with names of its own, fc8 is another layer of that size."""
     save_weights(path, {**layers, **more})
-    with bad_file("fc8 has 7 classes of its own", "traffic_sign_inference.py as --weights"):
+    with bad_file("fc8 has 7 classes, not ImageNet's", "traffic_sign_inference.py as --weights"):
         read_weights(path, classes=7 if more else 1000)
     assert len(read_weights(path, classes=None if more else 7)["fc8"][1]) == 7
 
@@ -157,7 +157,8 @@ def test_a_heads_fc8_takes_the_place_of_the_weights(tmp_path, path, layers):
     read = read_weights(path, names={3: "abc"}, head=tmp_path / "head.npy")
     assert_same(read, {**layers, "fc8": HEAD})
     assert read.names == "abc" and read.size == 32
-    with pytest.raises(LabError, match="head.npy: fc8 has 3 classes without names, not 1,000 or"):
+    with pytest.raises(LabError, match="head.npy: fc8 has 3 classes, but the file has no names for "
+                                       "them; it needs names, or 1,000 or 43 classes"):
         read_weights(path, names={1000: [], 43: []}, head=tmp_path / "head.npy")
 
 

@@ -1,4 +1,4 @@
-"""What is computed once per image and kept on disk: its fc7, or its decoded pixels.
+"""Compute a value once per image, its fc7 or its decoded pixels, and store it on disk.
 
 A cache file contains one row per image, in order, so that a later run can resume an interrupted
 one. There are no locks: every run writes the same rows at the same positions.
@@ -15,7 +15,7 @@ from data.lab.batches import BATCH, batches
 
 
 class Mapped(np.memmap):
-    """An array in a file. What is read is copied, so that the file does not stay in memory."""
+    """A memory-mapped array that copies what is read, so that its pages can be released."""
 
     def __getitem__(self, index):
         found = np.array(super().__getitem__(index))
@@ -28,7 +28,7 @@ def make_key(*arrays):
     """Return a hash of the content of `arrays`."""
     digest = hashlib.sha256()
     for array in arrays:
-        for start in range(0, len(array), BATCH):  # one that is memory-mapped is not copied whole
+        for start in range(0, len(array), BATCH):  # so that a mapped array is never copied whole
             digest.update(np.ascontiguousarray(array[start:start + BATCH]))
     return digest.hexdigest()[:20]
 
@@ -36,7 +36,7 @@ def make_key(*arrays):
 def checksum(key, number, value):
     """Return the CRC-32 of the cache's key, the row's number and its value.
 
-    So a row that is damaged, half written, in the wrong place or of other images is never used.
+    So a row that is damaged, half written, misplaced, or belongs to other images is never used.
     """
     return zlib.crc32(np.ascontiguousarray(value), zlib.crc32(f"{key} {number}".encode()))
 
@@ -55,10 +55,10 @@ def count_rows(file, key, row, count):
 def fill(name, key, value, count, compute, fix, agrees=lambda number, last: True):
     """Complete the file data/cache/NAME-KEY.rows; return its values, mapped into memory.
 
-    value: (dtype, shape) of what is kept for each of `count` images; compute: a range of their
-    numbers -> these values. An interrupted run is resumed, unless agrees(number, value) returns
-    False for the last value there. fix: what to do if there is not enough disk space, which
-    raises LabError before any work.
+    value: (dtype, shape) of the value of each of `count` images; compute: a range of image
+    numbers -> their values. An interrupted run resumes, unless agrees(number, value) rejects the
+    last stored value; then all are computed again. fix: the advice in the LabError that is
+    raised, before any work, if there is not enough disk space.
     """
     row = np.dtype([("value", *value), ("checksum", "<u4")])
     path = paths.make_folder(paths.DATA / "cache") / f"{name}-{key}.rows"

@@ -25,7 +25,7 @@ def printable(text):
 
 
 def say(text, end="\n"):
-    """Print to stderr; the work goes on if stderr is closed or its disk is full."""
+    """Print to stderr; the work continues if stderr is closed or its disk is full."""
     if sys.stderr:
         with contextlib.suppress(OSError):
             print(text, end=end, file=sys.stderr, flush=True)

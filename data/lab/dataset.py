@@ -1,4 +1,4 @@
-"""A data set, a pickled file or a folder of images, and what is wrong with its split.
+"""Load data sets, from pickles and folders of images, and report problems with their split.
 
 Images of one object, such as the frames of a track, look alike. If some of them are used for
 training and others for validation, the validation measures memory (data leakage). So each image
@@ -37,10 +37,10 @@ def load(path, size, limit=None):
 
     size: side length of the images in pixels; limit: use only the first `limit` tracks of each
     class. Returns a namespace: images, uint8 (N, size, size, 3); labels, int64 (N,); names, of
-    the classes; numbered, whether label i means class i in other numbered data sets, too; tracks,
-    int (N,); tracked, whether they are known (else each image is its own track), and why not;
-    size; path; title, of its accuracy. Raises LabError if the file is bad, or if a class has
-    fewer than two images.
+    the classes; numbered, whether labels are comparable between data sets; tracks, int (N,);
+    tracked, whether they are known (else each image is its own track); why, the reason if not;
+    size; path; title, under which its accuracy is printed. Raises LabError if the file is bad,
+    or if a class has fewer than two images.
     """
     data = read(path, "train", size, limit)
     counts = np.bincount(data.labels, minlength=len(data.names))
@@ -52,7 +52,8 @@ def load(path, size, limit=None):
         raise LabError(f"{path}: class {few} ({data.names[few]}) has {counts[few]} images; "
                        "give each class at least two, of different objects")
     if len(set(data.names)) < len(data.names):
-        raise LabError(f"{path}: two classes have the same name; give each its own name")
+        twice = next(name for name in data.names if data.names.count(name) > 1)
+        raise LabError(f"{path}: two classes have the same name, {twice!r}; rename one")
     return data
 
 
@@ -86,7 +87,7 @@ def load_test(path, data):
     except LabError as error:
         if given:
             raise
-        say(f"left out: {error}")
+        say(f"test data ignored: {error}")
         return None
     known = np.isin(digests(test.images), digests(data.images)).sum()
     if known:
@@ -101,10 +102,10 @@ def digests(images):
 
 
 def find_copies(images, labels):
-    """Return int (N,): equal numbers for equal images, and for nearly equal ones of copied runs.
+    """Return group numbers, int (N,): equal images share one, and so do those of copied runs.
 
-    A run, consecutive images of a class, is a copy of an earlier run of the same class and length
-    if most of its images equal those of the earlier one, except for brightness and contrast.
+    A run, consecutive images of a class, is a copy if it repeats an earlier run of the same class
+    and length, perhaps with another brightness or contrast.
     """
     same = np.unique(digests(images), return_inverse=True)[1].reshape(-1)
     runs, firsts, counts = {}, *find_runs(labels)
@@ -129,16 +130,16 @@ def report_copies(data):
         both = np.intersect1d(same[data.training], same[data.validation])
         pairs = np.unique(np.stack([same, data.labels]), axis=1)[0]
         classes = np.flatnonzero(np.bincount(pairs) > 1)
-        say(f"{data.path}: {copies.sum():,} images occur more than once, or nearly, "
-            f"{np.isin(same, both).sum():,} of them in both training and validation, "
-            f"{np.isin(same, classes).sum():,} in two classes")
+        say(f"{data.path}: {copies.sum():,} images are duplicates or near-duplicates; "
+            f"{np.isin(same, both).sum():,} of them occur in both training and validation, so the "
+            f"accuracy is optimistic; {np.isin(same, classes).sum():,} have two different labels")
 
 
 def print_split(data, at_random):
     """Print how `data` is split into the indices data.training and data.validation.
 
-    at_random: image by image, whatever their tracks. Reports copies, and classes that are missing
-    in one of the two sets; raises LabError if a set is empty.
+    at_random: whether it is split by image, ignoring tracks. Warns about duplicates, and about
+    classes that are missing in a set; raises LabError if a set is empty.
     """
     how = f" in {len(np.unique(data.tracks)):,} tracks, split by track"
     if at_random:
@@ -155,7 +156,7 @@ def print_split(data, at_random):
         absent = np.setdiff1d(data.labels, data.labels[indices])
         if len(absent):
             say(f"{data.path}: too few images or tracks to split; the {part} set has no images of "
-                f"class {', '.join(map(str, absent))}")
+                f"class {', '.join(map(str, absent))}; add images of other objects")
     report_copies(data)
     print(f"{len(data.labels):,} images{how}: {len(data.training):,} for training, "
           f"{len(data.validation):,} for validation\n")

@@ -141,8 +141,8 @@ def finetune(args, data, weights, head, run, evaluate):
             restore(folder / "last.npz", sess, tf.global_variables())
         done = sess.run(graph.step) // steps  # epochs
         if done > args.finetune:
-            raise LabError(f"{folder}: its finetuning has already run for {done} epochs; give a "
-                           "larger number to --finetune, or delete the folder to start over")
+            raise LabError(f"{folder}: already finetuned for {done} epochs; use --finetune {done} "
+                           "or more, or delete the folder to start over")
         print("Finetuning" + (f", resumed after epoch {done}" if done else "") + "\n")
 
         def feed(i, data=data):

@@ -1,4 +1,4 @@
-"""A folder of folders of images, one for each class, as a data set."""
+"""Read a data set from a folder with one subfolder of images per class."""
 import hashlib
 import os
 import re
@@ -36,15 +36,15 @@ def subfolders(folder):
 
 
 def check_level(path):
-    """Raise LabError if `path` is not a folder of class folders, but near one; name that one."""
+    """Raise LabError unless `path` contains class folders; suggest a nearby folder that does."""
     inner = [f for f in subfolders(path) if not images_in(f) and any(map(images_in, subfolders(f)))]
     if inner:
         train = [f for f in inner if f.name.lower().startswith("train")] or inner
         others = [f for f in inner if f.name.lower().startswith(("val", "test"))]
-        raise LabError(f"{path}: its class folders are one level down; give "
+        raise LabError(f"{path}: the class folders are one level deeper; use --train "
                        + " --test ".join(map(str, train[:1] + others[:1])))
     if not any(map(images_in, subfolders(path))):
-        meant = "give one folder for each class"
+        meant = "give a folder that contains one folder of images per class"
         if images_in(path):
             meant = f"give its parent, {path.resolve().parent}"
         elif deeper := images_in(path, everywhere=True):
@@ -55,7 +55,8 @@ def check_level(path):
 def find_names(folders):
     """Return the classes' names, and whether the folders are numbered 0, 1, 2, ... in order.
 
-    The names are those of the folders, or GTSRB's for 0 to 42, and for some of 00000 to 00042.
+    The names are those of the folders, but GTSRB's if the folders are exactly 0 to 42, or if all
+    have five-digit names from 00000 to 00042.
     """
     names = [unicodedata.normalize("NFC", printable(folder.name)) for folder in folders]
     numbers = [int(name) for name in names if name.isdecimal()]
@@ -71,8 +72,8 @@ def tracks_in_names(files, labels, names):
 
     The track is the part before the last `_`, as in GTSRB's 00003_00017.ppm, separately in each
     class. Other names, such as IMG_0001.jpg, may look alike. They are not tracks if a class would
-    have only one, if each image would be its own, or if their sizes differ so much that a third
-    of the tracks would not be about a third of the images.
+    have only one, if each image would be its own, or if sizes vary too much: if a class's
+    smallest third holds under 20% of its images, or its largest third over 60%.
     """
     starts = [file.stem.rpartition("_")[0] for file in files]
     found, tracks, sizes = np.unique([f"{label} {start}" for label, start in zip(labels, starts)],
@@ -103,7 +104,7 @@ def digest(file):
 
 
 def decode(files, size):
-    """Decode `files`; return uint8 (N, size, size, 3), and the indices of the good ones.
+    """Decode `files`; return uint8 (N, size, size, 3), and the indices of those that could be read.
 
     Each file is decoded once, in threads, into a file in data/cache/, which is mapped into
     memory. Its name is a hash of the contents of `files`. Files that cannot be read are left out.
@@ -135,7 +136,7 @@ def decode(files, size):
 
 
 def report_left_out(path, folders):
-    """Print what in `path` and in its class folders is not part of the data set."""
+    """Print which files and folders in `path` are not used."""
     others = Counter(file.suffix.lower() or "no suffix" for folder in folders
                      for file in folder.iterdir() if file.is_file() and file.name[0] != "."
                      and file.suffix.lower() not in (*SUFFIXES, *COMPANIONS))
@@ -143,19 +144,19 @@ def report_left_out(path, folders):
                 for folder in folders)
     empty = [printable(f.name) for f in sorted(path.iterdir())
              if f.is_dir() and f not in folders and (f.name[0] != "." or images_in(f))]
-    for count, what in ((sum(others.values()), "files of other kinds (" + ", ".join(
+    for count, what in ((sum(others.values()), "files of unsupported types (" + ", ".join(
             f"{kind} {others[kind]}" for kind in sorted(others, key=lambda k: (-others[k], k))[:9])
                          + ")"),
                         (below, "images in subfolders of the class folders"),
-                        (len(empty), f"folders without images for a class ({', '.join(empty)})")):
+                        (len(empty), f"folders without images of a class ({', '.join(empty)})")):
         if count:
-            say(f"{path}: left out: {count} {what}")
+            say(f"{path}: ignored {count} {what}")
 
 
 def first_tracks(tracks, labels, tracked, limit):
     """Return the indices of the images in the first `limit` tracks of each class.
 
-    Unless tracks are known (`tracked`), of as many images as `limit` tracks of GTSRB have.
+    If tracks are not known (`tracked`), take the first limit * 30 images of each class instead.
     """
     limit = limit if tracked else limit * TRACK
     firsts = [np.unique(tracks[labels == label])[:limit] for label in np.unique(labels)]

@@ -49,18 +49,18 @@ def colour_mode(image):
             return colour_mode(opened)
     if image.width * image.height > PIXELS:
         raise LabError(f"has {image.width} x {image.height} pixels, more than "
-                       f"{PIXELS / 1e6:.0f} million")
+                       f"{PIXELS / 1e6:.0f} million: resize it")
     if image.format in ("JPEG", "MPO"):
         scans = Path(image.filename).read_bytes().count(b"\xff\xda")
         if scans > SCANS:
-            raise LabError(f"has {scans:,} scans, more than {SCANS}")
+            raise LabError(f"has {scans:,} scans, more than {SCANS}: save it as a baseline JPEG")
     clear, deep = image.has_transparency_data, image.mode[0] == "I"
     mode = "RGBA" if clear else None if deep or image.mode in "1L" else "RGB"
     # imageio would mirror the colours instead of the columns.
     one_band = mode and len(image.getbands()) == 1
     mirrored = one_band and image.getexif().get(0x112) in (2, 4, 5, 7)
     if image.mode == "F" or deep and clear or mirrored:
-        raise LabError(f"is of a rare kind (Pillow's mode {image.mode})")
+        raise LabError(f"has a rare pixel format (Pillow's mode {image.mode})")
     return mode
 
 
@@ -74,7 +74,7 @@ def to_rgb(image, size):
     if image.dtype != np.uint8:
         highest = 1 if image.dtype == bool else 65535
         if image.min() < 0 or image.max() > highest:
-            raise LabError("has more than 16 bits")
+            raise LabError("has more than 16 bits per channel")
         image = (image / highest * 255).round().astype(np.uint8)
     picture = Image.fromarray(image)
     if picture.mode in ("LA", "RGBA"):

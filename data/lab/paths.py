@@ -40,8 +40,8 @@ def make_folder(folder, exist_ok=True):
     except OSError as error:  # such as a link to a disk that is not mounted
         if not exist_ok and isinstance(error, FileExistsError):
             raise
-        raise LabError(f"{folder}: no such folder can be made ({error.strerror}); mount the disk "
-                       "that it is on, or set LAB_DATA to a folder of your own") from None
+        raise LabError(f"{folder}: cannot create this folder ({error.strerror}); set LAB_DATA "
+                       "to a folder that you can write to") from None
     return folder
 
 
@@ -83,7 +83,7 @@ def atomic_write(path):
     """
     path = Path(os.path.realpath(path))  # a link stays one
     if path.exists() and not path.is_file():
-        raise LabError(f"{path}: is not an ordinary file; choose another path")
+        raise LabError(f"{path}: exists but is not a regular file; choose another path")
     make_folder(path.parent)
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
         with contextlib.suppress(OSError):

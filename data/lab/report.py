@@ -60,11 +60,11 @@ def warn(matrix, names, low):
     answers, common = matrix.sum(axis=0), matrix.sum(axis=1).max() / matrix.sum()
     if answers.max() == matrix.sum() and np.count_nonzero(matrix.sum(axis=1)) > 1:
         say(f"The prediction is always {names[answers.argmax()]}: try another --learning-rate or "
-            "more --epochs, and check whether images and labels belong together")
+            "more --epochs, and check whether the labels match the images")
     elif low <= common and np.trace(matrix) < 2 * common * matrix.sum():
-        say(f"This may be no better than always predicting the most frequent class ({common:.3f}): "
-            "try another --learning-rate or more --epochs, and check whether images and labels "
-            "belong together")
+        say("The accuracy may be no better than always predicting the most frequent class "
+            f"({common:.3f}): try another --learning-rate or more --epochs, and check whether the "
+            "labels match the images")
 
 
 class Run:

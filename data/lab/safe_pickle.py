@@ -12,6 +12,7 @@ import os
 import pickle
 import pickletools
 import re
+from pathlib import Path
 
 import numpy as np
 
@@ -74,7 +75,7 @@ class Dtype:
     def __init__(self, code, *_):
         self.code, self.order = text(code), "|"
         if re.fullmatch(r"[USVcmM]\d{0,9}", self.code):
-            raise LabError(f"holds an array of dtype {self.code}, which are no real numbers")
+            raise LabError(f"holds an array of dtype {self.code}, which are not numbers")
         if not re.fullmatch(r"[fiu][1248]|b1|O8?", self.code):
             refuse(f"arrays of dtype {self.code}")
 
@@ -167,8 +168,7 @@ def check(file):
         if name.endswith(("PUT", "MEMOIZE")):
             memo[len(memo) if name == "MEMOIZE" else number] = reusable
         if name.endswith("GET") and memo.get(number) is False:
-            raise LabError("refers more than once to a tuple or a long text, which can use up "
-                           "all memory")
+            raise LabError("has an unusual structure that could use up all memory")
         reusable, long = name in REUSABLE and length <= LONG, long + (length > LONG)
         if long > LONG_VALUES:
             break
@@ -192,7 +192,9 @@ def read_file(path, what, read):
 
     what: weights, train or test, as `download.py --only` calls it, or head
     """
-    fix = f"get the real one with: python data/download.py --only {what}"
+    fix = "see data/README.md for the format"
+    if Path(path).name in ("bvlc-alexnet.npy", "train.p", "test.p"):
+        fix = f"get the real one with: python data/download.py --only {what}"
     if what == "head":
         fix = "train one with: python train_feature_extraction.py"
     with about(path, fix), open(path, "rb") as file:
@@ -219,14 +221,14 @@ def unwrap(value, name):
 
 
 def read_names(stored, count):
-    """Return the names of `count` classes that a file holds beside its arrays, or None."""
+    """Return the names of `count` classes that a file contains in addition to arrays, or None."""
     names = stored.get("names")
     if isinstance(names, Array):  # of Python objects
         names = names.value
     if names is None:
         return None
     if len(names) != count or not all(isinstance(name, (str, bytes)) for name in names):
-        raise LabError(f"names: {len(names)} of them for {count} classes")
+        raise LabError(f"names: {len(names)} entries for {count} classes")
     if any(len(name) > 200 for name in names):
         raise LabError("names: one of them has more than 200 characters")
     return [printable(text(name)) for name in names]

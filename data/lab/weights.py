@@ -101,7 +101,7 @@ def read_weights(path, layers=tuple(SHAPES), *, names=None, classes=None, head=N
         trained, here = weights.backbone, identify(weights)
         if not trained:
             say(f"{head}: does not say which weights it was trained on; if they were not those in "
-                f"{path}, its predictions are meaningless")
+                f"{path}, its predictions are meaningless; if unsure, train a new head")
         elif trained[1] != here[1]:
             trained, here = (f"{kind} ({digits[:8]})" for kind, digits in (trained, here))
             raise LabError(f"{head}: was trained on {trained}, but {path} holds {here}; train "
@@ -128,7 +128,8 @@ def read_weights(path, layers=tuple(SHAPES), *, names=None, classes=None, head=N
             weights.size = stored.get("size", 32)
             if names and weights.names is None:
                 known = " or ".join(f"{count:,}" for count in names)
-                raise LabError(f"fc8 has {count} classes without names, not {known}")
+                raise LabError(f"fc8 has {count} classes, but the file has no names for them; it "
+                               f"needs names, or {known} classes")
             if "backbone" in stored:
                 kind, digits = stored["backbone"]
                 if not all(isinstance(x, str) and len(x) <= 64 for x in (kind, digits)):
@@ -144,7 +145,7 @@ def read_weights(path, layers=tuple(SHAPES), *, names=None, classes=None, head=N
             "a trained head, without the layers before it", "--head")
         raise LabError(f"{path}: is {what}; give it to traffic_sign_inference.py as {flag}")
     if classes and (weights.names or len(weights["fc8"][1]) != classes):
-        raise LabError(f"{path}: fc8 has {len(weights['fc8'][1]):,} classes of its own, not "
+        raise LabError(f"{path}: fc8 has {len(weights['fc8'][1]):,} classes, not "
                        f"ImageNet's {classes:,}; give it to traffic_sign_inference.py as --weights")
     return weights
 

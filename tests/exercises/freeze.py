@@ -6,20 +6,20 @@ from exercises.graphs import build, close, find_fault, make_images
 NAMES = [("fc7",)]
 LINES = ["fc7 = tf.stop_gradient(AlexNet(resized, feature_extract=True, weights=backbone))"]
 HINTS = {
-    "KeyError: .fc8": "AlexNet is asked for its last layer, fc8, which `backbone` does not hold: "
-                      "yours takes its place. AlexNet's docstring says how to stop before it.",
-    "AlexNet takes": "AlexNet is not given the resized images.",
-    "multiple values|positional argument": "AlexNet's weights are passed by name: "
-                                           "weights=backbone.",
+    "KeyError: .fc8": "Your code builds AlexNet with its last layer, fc8, but `backbone` has no "
+                      "weights for fc8; your new layer replaces it. AlexNet's docstring explains "
+                      "how to stop before it.",
+    "AlexNet takes": "AlexNet does not get the resized images.",
+    "multiple values|positional argument": "Pass AlexNet's weights by name: weights=backbone.",
 }
 FAULTS = {
-    "It is fc7 before it is rectified.": lambda layers: layers["raw"],
+    "It is fc7 before ReLU.": lambda layers: layers["raw"],
     "It is fc6.": lambda layers: layers["fc6"],
     "It is all zeros.": lambda layers: 0 * layers["fc7"],
     "Without weights=backbone, AlexNet loads bvlc-alexnet.npy, whatever file --weights names.":
         lambda layers: layers["default"],
 }
-WHY = "The head would learn on features that it never meets in inference."
+WHY = "At inference, the head would get different features."
 
 
 def check(answer):
@@ -35,14 +35,14 @@ def check(answer):
     feed = {graph.images: make_images(3)}
     found, right, pixels = sess.run([graph.fc7, layers, [*given, named("right/pixels:0")]], feed)
     expect(close(found, sess.run(graph.fc7, feed)),
-           f"fc7 differs each time that it is computed, as with dropout or noise. {WHY}")
-    expect(close(pixels[0], pixels[-1]), "AlexNet is given other pictures than `resized`: of "
-           f"another size, scale, order, or with other colours. {WHY}")
-    expect(close(found, right["fc7"]), "fc7 is not what the inference scripts compute for the same "
-           f"picture and weights. {find_fault([found], FAULTS, [right])} {WHY}")
+           f"fc7 is different each time it is computed, as with dropout or noise. {WHY}")
+    expect(close(pixels[0], pixels[-1]), "AlexNet gets images that differ from `resized` in size, "
+           f"scale, order or colours. {WHY}")
+    expect(close(found, right["fc7"]), "fc7 differs from what the inference scripts compute for "
+           f"the same image and weights. {find_fault([found], FAULTS, [right])} {WHY}")
     gradients = tf.gradients(graph.loss, graphs.backbone(graph))
     reached = sum(gradient is not None for gradient in gradients)
-    expect(not reached, f"The loss still has gradients for {reached} of AlexNet's variables: they "
-           "flow back past the new layer. Whoever minimises over all variables spoils the "
-           "pretrained features, and pays for a backward pass through the network.")
+    expect(not reached, f"The loss still has gradients for {reached} of AlexNet's variables. An "
+           "optimiser that minimises over all variables would damage the pretrained features and "
+           "spend time on a backward pass through AlexNet.")
     return ""

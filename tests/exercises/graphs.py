@@ -1,4 +1,4 @@
-"""What the checks share: a small network, made-up images, the script's graph on them."""
+"""What the checks share: a small network, random images, the script's graph."""
 import functools
 from types import SimpleNamespace
 
@@ -25,7 +25,7 @@ def make_weights(seed=0):
 
 
 def AlexNet(features, feature_extract=False, *, weights=None, dropout=None):
-    """In AlexNet's place, with the same names of tensors and errors; a thousand times as fast.
+    """Replace AlexNet, with the same tensor names and errors, but a thousand times as fast.
 
     The default weights differ in fc7 from those that the checks use as `backbone`.
     """
@@ -47,7 +47,7 @@ def make_images(count):
 
 @functools.cache
 def make_features():
-    """float32 (86, 4096), of LABELS: as large as the lab's fc7, and alike inside a class."""
+    """float32 (86, 4096), of LABELS: as large as the real fc7, and similar within a class."""
     rng = np.random.default_rng(2)
     common = np.tile(rng.standard_normal((CLASSES, 4096)), (2, 1))
     return np.maximum(0.7 * (common + rng.standard_normal(common.shape)), 0).astype(np.float32)
@@ -71,7 +71,7 @@ def build(answer, learning_rate=0.001, classes=CLASSES, weights=None):
 
 
 def backbone(graph):
-    """AlexNet's variables, which are made before the head's."""
+    """AlexNet's variables, which are created before those of the head."""
     variables = tf.global_variables()
     return variables[:[v is graph.W for v in variables].index(True)]
 
@@ -83,7 +83,7 @@ def close(a, b, tolerance=1e-3):
 
 
 def find_fault(found, faults, *samples):
-    """The sentence of `faults` that gives what was `found` for each sample, or "".
+    """The sentence of `faults` whose function gives what was `found` for each sample, or "".
 
     faults: {sentence: function of a sample}, whose value may be a list, of several ways
     """
@@ -95,7 +95,7 @@ def find_fault(found, faults, *samples):
 
 
 def upstream(*tensors):
-    """The operations that `tensors`, or operations, are computed from, or that run before."""
+    """The operations that `tensors`, or operations, depend on."""
     found, waiting = set(), [getattr(tensor, "op", tensor) for tensor in tensors]
     while waiting:
         op = waiting.pop()

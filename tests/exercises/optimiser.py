@@ -1,4 +1,4 @@
-"""optimiser: a step moves the head, by `learning_rate`, and as fast as the lesson's Adam."""
+"""optimiser: a step changes only the head, by `learning_rate`, and as fast as Adam."""
 import numpy as np
 
 from data.lab.tf1 import tf
@@ -11,19 +11,19 @@ train_op = tf.train.AdamOptimizer(learning_rate).minimize(loss, var_list=[W, b],
 """]
 HINTS = {
     "No variables to optimize|No gradients provided|ariables.*not.*empty":
-        "The optimiser finds nothing to train: it needs variables that the loss depends on, past "
-        "what is frozen.",
+        "The optimiser finds nothing to train: it needs variables that the loss depends on and "
+        "that are not frozen.",
     r"numpy\(\) is only available": "The second argument of minimize() is the step counter; "
                                     "pass the variables by name.",
-    "`fetch`|Fetch argument|has invalid type": "`train_op` is nothing that a session can run: it "
-        "has to be the operation of one step, not the optimiser itself.",
-    "has no attribute 'minimize'": "Keras's optimisers work without a graph; see tf.train.",
+    "`fetch`|Fetch argument|has invalid type": "A session cannot run `train_op`: it must be the "
+        "operation of one step, not the optimiser itself.",
+    "has no attribute 'minimize'": "Keras optimisers do not work in a graph; see tf.train.",
 }
 STEPS = 100
 
 
 def rates(graph, sess):
-    """The rates of TensorFlow's optimisers that `train_op` runs, as they are now."""
+    """The current learning rates of TensorFlow's optimisers that `train_op` runs."""
     parts = tf.nest.flatten(graph.train_op)
     ops = upstream(*(part for part in parts if isinstance(part, (tf.Operation, tf.Tensor))))
     return [float(sess.run(tensor)) for op in ops if op.type.startswith("ResourceApply")
@@ -32,7 +32,7 @@ def rates(graph, sess):
 
 
 def train(graph, sess, steps):
-    """The losses before each step, on a batch that is always the same."""
+    """The losses before each step, always on the same batch."""
     feed = {graph.features: make_features(), graph.labels: LABELS}
     return [sess.run([graph.loss, graph.train_op], feed)[0] for _ in range(steps)]
 
@@ -46,11 +46,11 @@ def check(answer):
     sess.run(graph.train_op, feed)
     after = sess.run(variables)
     moved = [not np.array_equal(*pair) for pair in zip(before, after)]
-    expect(not any(moved[2:]), f"A step moves {sum(moved[2:])} of AlexNet's variables, which "
-           "should stay: the cached features would no longer be the network's, and a few signs "
-           "would overwrite what it learned from a million pictures.")
+    expect(not any(moved[2:]), f"A step changes {sum(moved[2:])} of AlexNet's variables, which "
+           "must stay frozen: the cached features would no longer be valid, and a few signs "
+           "would overwrite what the network learned from a million photographs.")
     for name, moves in zip("Wb", moved):
-        expect(moves, f"A step does not move {name}: a part of the head learns nothing.")
+        expect(moves, f"A step does not change {name}: this part of the head learns nothing.")
 
     with tf.Graph().as_default():
         slow, slow_sess = build(answer, learning_rate=1e-9)
@@ -58,23 +58,23 @@ def check(answer):
         train(slow, slow_sess, 3)
         step = np.abs(slow_sess.run(slow.W) - start).max()
         used = max(rates(slow, slow_sess), default=1) < 1e-8
-    expect(step < 1e-5 or used, f"With a rate of nearly 0, three steps move weights by {step:.2g}: "
-           "something else than `learning_rate` does, so --learning-rate would have little effect.")
+    expect(step < 1e-5 or used, f"With a learning rate near 0, three steps change W by {step:.2g}: "
+           "the steps do not depend on `learning_rate`, so --learning-rate has little effect.")
     expect(abs(rate / 0.001 - 1) < 0.01, f"The optimiser's rate is {rate / 0.001:.4g} times "
-           "`learning_rate`: whoever asks for --learning-rate 0.001 gets another.")
+           "`learning_rate`, so --learning-rate 0.001 sets a different rate.")
 
     losses = train(graph, sess, STEPS)
     start, end, last = losses[0], min(losses[-3:]), max(rates(graph, sess), default=rate)
     how = f"{STEPS} steps on one batch bring its loss from {start:.2f} to {end:.2f}"
-    expect(end < 0.99 * start, f"{how}: a step has to lower the loss.")
+    expect(end < 0.99 * start, f"{how}: a step must lower the loss.")
     steep = np.abs(uphill) > 0.01 * np.abs(uphill).max()
     share = np.mean((after[0] - before[0])[steep] * uphill[steep] < 0)
-    expect(share > 0.95, f"A step moves {share:.0%} of W's weights against their gradients. For "
-           "the others it does not do what the loss asks.")
-    expect(max(losses) < 3 * start, f"{how}, but by way of {max(losses):.2f}: they are too large, "
-           "and throw away what was learned.")
+    expect(share > 0.95, f"A step changes only {share:.0%} of the weights in W against their "
+           "gradients, and the others in the wrong direction or not at all.")
+    expect(max(losses) < 3 * start, f"{how}, but it reaches {max(losses):.2f} on the way: the "
+           "steps are too large, and destroy what was learned.")
     expect(last > rate / 3, f"In {STEPS} steps, about three epochs, the rate shrinks from "
-           f"{rate:.3g} to {last:.3g}: soon nothing is learned any more.")
-    expect(end < start / 10, f"It learns too slowly: {how}. The lesson's optimiser brings it below "
-           "0.01 at the same learning rate.")
+           f"{rate:.3g} to {last:.3g}: soon the head learns nothing more.")
+    expect(end < start / 10, f"The head learns too slowly: {how}. Adam brings it below 0.01 at the "
+           "same learning rate.")
     return ""

@@ -36,8 +36,8 @@ def announce():
     """Print once which files are synthetic, and what that means."""
     missing = ", ".join(name for name in NAMES if not paths.find_real(name))
     say(textwrap.fill(f"Using synthetic files in place of {missing}. With synthetic weights, "
-                      "AlexNet's own predictions are meaningless. To get real weights (9 MB), "
-                      "run: python data/download.py --small", 79))
+                      "AlexNet's own predictions are meaningless. To get real files, run: python "
+                      "data/download.py (or, for weights of 9 MB only, add --small)", 79))
 
 
 def find_standin(name):

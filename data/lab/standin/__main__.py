@@ -1,6 +1,6 @@
 """Write a folder of synthetic traffic signs, one folder for each class, to try with --train.
 
-    python -m data.lab.standin my_pictures --classes 5
+    python -m data.lab.standin my_images --classes 5
 
 Each class has 4 tracks of 30 frames: TRACK_FRAME.png.
 """
@@ -16,7 +16,7 @@ from data.lab.standin.signs import SIGNS, make_track
 
 SETTINGS = (
     ("folders", path, None, "folders to write"),
-    ("--classes", at_least(2, len(SIGNS)), len(SIGNS), "how many of the 43 classes"),
+    ("--classes", at_least(2, len(SIGNS)), len(SIGNS), "number of classes (2 to 43)"),
 )
 
 
@@ -33,7 +33,7 @@ def write_class(folder, class_id, tracks=4):
 def main():
     args = parse_settings(__doc__, SETTINGS)
     if not args.folders:
-        raise LabError("name a folder to write, such as my_pictures; see --help")
+        raise LabError("name a folder to write, such as my_images; see --help")
     for folder in args.folders:
         for i in range(args.classes):  # spread over the 43, from Stop on
             write_class(folder, (14 + i * len(SIGNS) // args.classes) % len(SIGNS))
