@@ -59,8 +59,9 @@ WORDS = {  # of the table
 }
 NOT_COUNTED = "given", "busy"
 # Without **, or a hand-out in a folder of the lab would be copied into the next one.
-FILES = """README.md LICENSE requirements.txt .gitignore .pytest.ini .ruff.toml alexnet.py caffe_classes.py
-    imagenet_inference.py traffic_sign_inference.py train_feature_extraction.py data/*.py
+FILES = """README.md LICENSE requirements.txt .gitignore .pytest.ini .ruff.toml alexnet.py
+    caffe_classes.py imagenet_inference.py traffic_sign_inference.py train_feature_extraction.py
+    data/*.py
     data/README.md data/figures/*.png data/lab/*.* data/lab/standin/*.* data/lab/standin/pictures/*
     tests/*.py tests/*.md tests/exercises/*.py"""
 SOLVED = rb"(?m)^\s*(import|from) (check|traffic_sign_inference|train_feature_extraction)\b"

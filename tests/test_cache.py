@@ -104,7 +104,7 @@ def test_a_network_that_gives_other_features_is_not_served_the_old_ones():
     cache.cached(IMAGES, WEIGHTS, features)
     rows = cache.cached(IMAGES, WEIGHTS, lambda batch: 1.01 * features(batch))
     np.testing.assert_allclose(rows(np.arange(70)), 1.01 * features(IMAGES), rtol=1e-6)
-    extract = Extract()  # the same, but for rounding
+    extract = Extract()  # the same, except for rounding
     cache.cached(IMAGES, WEIGHTS, lambda batch: extract(batch) * 1.010001)
     assert extract.count == 1
 

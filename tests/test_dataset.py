@@ -1,4 +1,4 @@
-"""Data sets: honest splits, folders of pictures, a user's own classes from end to end."""
+"""Data sets: splits, folders of images, a user's own classes from end to end."""
 import pickle
 import re
 from pathlib import Path
@@ -74,8 +74,8 @@ def test_a_class_that_chance_leaves_out_is_told(load, few, capsys):
     data = load(part(few, slice(None, None, 3)), random_split=True)
     absent = np.setdiff1d(data.labels, data.labels[data.training]).tolist()
     assert absent
-    told = f"the training set has no images of class {', '.join(map(str, absent))}; add"
-    assert told in capsys.readouterr().err
+    expected = f"the training set has no images of class {', '.join(map(str, absent))}; add"
+    assert expected in capsys.readouterr().err
 
 
 def test_a_class_with_one_track_is_told(load, few, capsys):

@@ -51,7 +51,7 @@ class Page:
     ranges: bool = True  # whether a part can be had
     cut: int = None  # bytes after which a response ends
     stall: str = ""  # "headers", "body": in them it waits for the server's .released
-    endless: bool = False  # the body is followed by 131 MB, and no length is told
+    endless: bool = False  # the body is followed by 131 MB, and no length is sent
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -203,7 +203,7 @@ def test_bytes_of_two_files_are_not_joined(run, server, monkeypatch, old, new):
 
 
 def test_sources_of_one_checksum(run, server):
-    """One goes on where another broke off; what is bad despite it is not fetched again."""
+    """One resumes where another broke off; what is bad despite it is not fetched again."""
     server.pages |= {"/web": Page(b"<html>Log in</html>", ranges=False), "/a": Page(cut=100_000)}
     other = server.url.replace("127.0.0.1", "localhost")
     run.sources(["/a", SHA], [other + "/web", SHA], [other + "/good", SHA])

@@ -151,7 +151,7 @@ def test_a_ruined_network_does_not_replace_the_heads(narrow, capsys):
 
 
 def test_interrupted_finetuning_resumes(narrow, capsys, tmp_path):
-    """It ends where it would have ended without the interruption, but for the random changes."""
+    """It ends where it would have ended without the interruption, except for the random changes."""
     narrow.patch.setattr(paths, "DATA", tmp_path / "my [b] lab" / "data")
     narrow.patch.setattr(paths, "LAB", paths.DATA.parent)
     changed = finetune(narrow, evaluate=scores(0.1, 0.2))
