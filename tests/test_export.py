@@ -63,7 +63,8 @@ def test_holds_names_and_weights_but_no_python_code(named, tmp_path, capsys):
     export(tmp_path / "new" / "model", named)
     assert capsys.readouterr().err == f"SavedModel: {tmp_path / 'new' / 'model'}\n"
     (model,) = (tmp_path / "new").iterdir()
-    assert (model / "assets" / "labels.txt").read_text("utf-8") == "Rot\nGrün\na, b\n止まれ\nStop\n"
+    labels = (model / "assets" / "labels.txt").read_text("utf-8")
+    assert labels == "Rot\nGrün\na, b\n止まれ\nStop\n"
     (meta,) = SavedModel.FromString((model / "saved_model.pb").read_bytes()).meta_graphs
     assert not [node.name for node in meta.graph_def.node if "PyFunc" in node.op]
     assert meta.ByteSize() < 100_000  # the weights are in variables/, once

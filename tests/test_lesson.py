@@ -92,7 +92,7 @@ json.dump(outputs, sys.stdout)
 
 
 def printed_lesson():
-    """The solution that the lesson prints, but for what today's packages have removed."""
+    """The solution that the lesson prints, except for what today's packages have removed."""
     lesson = Path(os.environ.get("LAB_TEST_DATA", ""), "..", "lesson.md")
     if "LAB_TEST_DATA" not in os.environ or not lesson.exists():
         return {}

@@ -81,7 +81,7 @@ BOMBS = {  # that would take memory or time, or crash; not even the harmless par
         b"h%ch%c\x86\x94" % (i, i) for i in range(23)) + b"Ns.",
     "tuples doubled": b"\x80\x02})" + b"2\x86" * 23 + b"Ns.",
     "memo index": b"\x80\x02Nr\x00\x00\x00\x10.",
-    # Python's unpickler drops the end of a large frame, "a", where a string goes on behind it,
+    # Python's unpickler drops the end of a large frame, "a", where a string continues after it,
     # reads "bcdeU", then N, which looked like a size, and then the index.
     "memo index behind a frame": b"\x80\x04" + frame(b"(B\xff\xff\0\0" + bytes(65_535) + b"U\x05a")
                                  + b"bcdeUN" + b"r\x00\x00\x00\x02".ljust(78, b"N") + b"t.",

@@ -11,7 +11,8 @@ from data.lab.command import printable
 from data.lab.paths import atomic_write
 
 FONT = ImageFont.load_default(12)  # draws ASCII only
-ASCII = str.maketrans({"ß": "ss", "æ": "ae", "Æ": "Ae", "œ": "oe", "ø": "o", "Ø": "O", "ł": "l"})
+ASCII = str.maketrans({"ß": "ss", "æ": "ae", "Æ": "Ae", "œ": "oe", "ø": "o", "Ø": "O",
+                       "ł": "l"})
 RIGHT, WRONG, BLUE = (30, 120, 30), (180, 30, 30), (30, 80, 180)
 CELL = 18  # pixels, of the confusion matrix
 CLASSES = 50  # that it shows at most

@@ -135,15 +135,15 @@ def decode(files, size):
     return np.memmap.__getitem__(rows, "pixels"), good
 
 
-def report_left_out(path, folders):
-    """Print which files and folders in `path` are not used."""
-    others = Counter(file.suffix.lower() or "no suffix" for folder in folders
+def report_left_out(path, classes):
+    """Print which files and folders in `path` are not used; classes: {folder: its images}."""
+    others = Counter(file.suffix.lower() or "no suffix" for folder in classes
                      for file in folder.iterdir() if file.is_file() and file.name[0] != "."
                      and file.suffix.lower() not in (*SUFFIXES, *COMPANIONS))
-    below = sum(len(images_in(folder, everywhere=True)) - len(images_in(folder))
-                for folder in folders)
+    below = sum(len(images_in(folder, everywhere=True)) - len(images)
+                for folder, images in classes.items())
     empty = [printable(f.name) for f in sorted(path.iterdir())
-             if f.is_dir() and f not in folders and (f.name[0] != "." or images_in(f))]
+             if f.is_dir() and f not in classes and (f.name[0] != "." or images_in(f))]
     for count, what in ((sum(others.values()), "files of unsupported types (" + ", ".join(
             f"{kind} {others[kind]}" for kind in sorted(others, key=lambda k: (-others[k], k))[:9])
                          + ")"),
@@ -170,11 +170,11 @@ def read_folder(path, size, limit=None):
     """
     path = Path(path)
     check_level(path)
-    folders = [folder for folder in subfolders(path) if images_in(folder)]
-    report_left_out(path, folders)
-    names, numbered = find_names(folders)
+    classes = {folder: images for folder in subfolders(path) if (images := images_in(folder))}
+    report_left_out(path, classes)
+    names, numbered = find_names(classes)
     files, labels = map(np.array, zip(*(
-        (file, label) for label, folder in enumerate(folders) for file in images_in(folder))))
+        (file, label) for label, images in enumerate(classes.values()) for file in images)))
     tracks, why = tracks_in_names(files, labels, names)
     tracked = tracks is not None
     tracks = tracks if tracked else np.arange(len(files))
