@@ -25,7 +25,7 @@ from data.lab.weights import read_weights
 
 NAMES = {1000: caffe_classes.class_names, 43: gtsrb.class_names}  # by the size of the last layer
 SETTINGS = (  # name, type, default, help
-    ("pictures", path, None, "images, cropped to the sign, or folders (default: the course's)"),
+    ("images", path, None, "images, cropped to the sign, or folders (default: the course's)"),
     ("--weights", path, None, "a weights file (default: bvlc-alexnet.npy)"),
     ("--head", path, None, "a head trained in step 3, used in place of fc8"),
     ("--look", bool, None, "save visualizations of each layer to data/runs/"),
@@ -35,7 +35,7 @@ SETTINGS = (  # name, type, default, help
 
 def main():
     args = parse_settings(__doc__, SETTINGS)
-    files = list_images(args.pictures) or [find("construction.jpg"), find("stop.jpg")]
+    files = list_images(args.images) or [find("construction.jpg"), find("stop.jpg")]
     weights = read_weights(args.weights or find("bvlc-alexnet.npy"), names=NAMES, head=args.head)
     class_names = weights.names
     size = weights.size  # 32, unless the head was trained with --size
@@ -52,27 +52,25 @@ def main():
     sess = tf.Session()
     sess.run(init)
 
-    # Read images: RGB, 0 to 255. Subtract from each image its mean, one number.
-    images = []
-    for file in files:
+    def read(file):
+        """Read an image: RGB, 0 to 255, minus its mean, one number; (size, size, 3)."""
         with about(file):  # an error names the file; index=0: the first frame
             image = iio.imread(file, plugin="pillow", mode=colour_mode(file), index=0, rotate=True)
-            image = to_rgb(image, size).astype(np.float32)  # (size, size, 3)
-        images.append(image - np.mean(image))
+            image = to_rgb(image, size).astype(np.float32)
+        return image - np.mean(image)
 
-    # Run inference.
+    # Run inference, and print output: the five most probable names of each image.
     t = time.time()
-    output = np.concatenate([sess.run(probs, feed_dict={x: batch}) for batch in batches(images)])
-
-    # Print output: the five most probable names of each image.
-    for i, p in enumerate(output):
-        print(f"Image {i}" + (f": {printable(files[i])}" if args.pictures else ""))
-        for index in np.argsort(-p, kind="stable")[:5]:
-            print(f"{class_names[index]}: {p[index]:.3f}")
-        print()
+    for batch in batches(range(len(files)), among_output=True):
+        output = sess.run(probs, feed_dict={x: [read(files[i]) for i in batch]})
+        for i, p in zip(batch, output):
+            print(f"Image {i}" + (f": {printable(files[i])}" if args.images else ""))
+            for index in np.argsort(-p, kind="stable")[:5]:
+                print(f"{class_names[index]}: {p[index]:.3f}")
+            print()
     print(f"Time: {time.time() - t:.3f} seconds")
     if args.look:
-        look(sess, x, images, [class_names[p.argmax()] for p in output])
+        look(sess, x, files, read, class_names)
     if args.export:
         export(args.export, weights)
 

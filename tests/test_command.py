@@ -1,14 +1,16 @@
 """What a command does with bad input, odd names, and streams that are closed or full."""
 import contextlib
 import io
+import itertools
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 from conftest import LAB
 
-from data.lab import command
+from data.lab import batches, command
 from data.lab.command import LabError, about
 
 
@@ -104,6 +106,22 @@ def test_what_is_no_ordinary_file_is_not_read(tmp_path):
         with pytest.raises(LabError, match=f"{name}: {wrong}.*; check the path, or the fix"):
             with about(tmp_path / name, "the fix"):
                 pytest.fail("read")
+
+
+@pytest.mark.parametrize("terminal, among_output, shown", [
+    (True, False, [50, 100, 150, 200, 250, 300]), (True, True, [200, 300]),
+    (False, False, [200, 300])])
+def test_progress(monkeypatch, capsys, terminal, among_output, shown):
+    """On a terminal it is one line; in a log, or among other output, lines 20 seconds apart."""
+    clock = itertools.count(0, 5)  # a batch takes 5 seconds
+    monkeypatch.setattr(batches, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal, raising=False)
+    assert len([*batches.batches(range(300), 50, among_output=among_output)]) == 6
+    lines = [f"{done / 300:4.0%} {done} of 300 images, 10.0/s, 0:{30 - done // 10:02} left"
+             for done in shown]
+    one_line = terminal and not among_output
+    assert capsys.readouterr().err == (
+        "".join(f"\r{line:78}" for line in lines) if one_line else "\n".join(lines)) + "\n"
 
 
 def test_scripts_run_where_stdout_is_not_a_terminal_or_a_file():

@@ -125,6 +125,15 @@ def test_an_images_answer_does_not_depend_on_the_others(run_main, weights_file, 
     assert last.splitlines()[1:6] == output.splitlines()[-7:-2]
 
 
+def test_results_before_a_damaged_image_are_printed(run_main, weights_file, tmp_path, capsys):
+    for i in range(70):
+        Image.new("RGB", (8, 8)).save(tmp_path / f"{i:02}.png")
+    (tmp_path / "50.png").write_bytes((tmp_path / "50.png").read_bytes()[:40])
+    with pytest.raises(LabError, match="50.png: is truncated"):
+        run_main(imagenet_inference, "--weights", weights_file, tmp_path)
+    assert re.findall("Image (.*):", capsys.readouterr().out) == [str(i) for i in range(32)]
+
+
 def test_real_pictures(run_main, weights_file, real_data):
     """The course's own pictures, found in data/, are read as they are."""
     pictures = [real_data / name for name in ("poodle.png", "weasel.png")]

@@ -1,9 +1,12 @@
 """What --look draws: of each image, the figure of its own channels and pixels."""
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from data.lab import look, paths
+from data.lab.command import LabError
 from data.lab.tf1 import tf
 
 
@@ -24,10 +27,16 @@ def network(graph):
         yield sess, x
 
 
+def run(network, images, names=("cat", "dog"), files=None):
+    """Look at `images`, which are in memory, as if they were read from `files`."""
+    files = files or [f"{i}.jpg" for i in range(len(images))]
+    look.look(*network, files, lambda file: images[files.index(file)], names)
+
+
 def read(number):
     """The image as it was fed, and its saliency, in a figure: int (227, 227, 3) each."""
-    (folder,) = (paths.DATA / "runs").iterdir()
-    figure = np.asarray(Image.open(folder / f"{number}.png")).astype(int)
+    (file,) = paths.DATA.glob(f"runs/*/{number}_*.png")
+    figure = np.asarray(Image.open(file)).astype(int)
     top = figure[2:2 + look.IMAGE, look.LEFT + 2:]
     return top[:, :look.IMAGE], top[:, look.IMAGE + 60:][:, :look.IMAGE]
 
@@ -38,10 +47,11 @@ def test_each_image_has_its_figure(network, capsys):
     for i, image in enumerate(images):
         image[i % 8, i // 8] = 3000
         image[7, 7] = 1000  # half as bright
-    look.look(*network, images, ["cat"] * 40)
+    run(network, images, files=[f"{i % 2}/photo.{i}" + "é" * 99 + ".jpg" for i in range(40)])
     (folder,) = (paths.DATA / "runs").iterdir()
     assert capsys.readouterr().err == f"Visualizations: data/runs/{folder.name}\n"
     assert len(list(folder.iterdir())) == 41  # and filters.png
+    assert len(list(folder.glob("17_photo.17é*é.png"))) == 1
     for i in 0, 31, 32, 39:
         values = read(i)[0][14::28, 14::28][:8, :8, 0]
         assert values[i % 8, i // 8] == 255 and values[7, 7] in (127, 128)
@@ -51,7 +61,7 @@ def test_each_image_has_its_figure(network, capsys):
 def test_saliency_is_red_where_the_answer_depends_on_the_image(network):
     image = np.zeros((8, 8, 3), np.float32)
     image[1, 6] = 1
-    look.look(*network, image[np.newaxis], ["two\nlines " + "W" * 200])
+    run(network, image[np.newaxis], ["", "two\nlines " + "W" * 200])
     red = read(0)[1] @ (1, -1, 0)
     rows, columns = np.nonzero(red > 200)
     assert abs(rows.mean() - 28.4 * 1.5) < 2 and abs(columns.mean() - 28.4 * 6.5) < 2
@@ -59,7 +69,7 @@ def test_saliency_is_red_where_the_answer_depends_on_the_image(network):
 
 
 def test_filters_show_the_colours_that_they_look_for(network):
-    look.look(*network, [], [])
+    run(network, [])
     (file,) = paths.DATA.glob("runs/*/filters.png")
     figure = np.asarray(Image.open(file))
     first, second = figure[2:46, 2:46], figure[2:46, 48:92]
@@ -71,5 +81,12 @@ def test_the_number_of_the_answer_stands_beside_its_name(network, monkeypatch):
     monkeypatch.setattr(look.figures, "label", lambda *a: written.append(a[:2]) or "")
     images = np.zeros((2, 8, 8, 3), np.float32)
     images[:, 1, 6, 0] = -1, 1
-    look.look(*network, images, ["cat", "dog"])
+    run(network, images)
     assert written == [(0, "cat"), (1, "dog")]
+
+
+def test_a_disk_too_small_for_the_figures_is_an_error_before_any_work(network, monkeypatch):
+    monkeypatch.setattr(paths.shutil, "disk_usage", lambda path: SimpleNamespace(free=10**6))
+    with pytest.raises(LabError, match="not enough disk space for the figures: 1 MB needed"):
+        look.look(*network, ["a.jpg"] * 4, None, None)
+    assert not list((paths.DATA / "runs").iterdir())

@@ -12,14 +12,14 @@ BATCH = 32  # images in one run of the network forwards; larger is not faster on
 class Progress:
     """A progress line for work on `total` items, of which `done` needed no work.
 
-    On a terminal, the line is redrawn five times a second; elsewhere (in a log), it is printed
-    every 20 seconds. Work that takes less than 2 (20) seconds shows none. `total` may be None:
-    unknown.
+    On a terminal, the line is redrawn five times a second; in a log, or `among_output` of the
+    caller, it is printed every 20 seconds. Work that takes less than 2 (20) seconds shows none.
+    `total` may be None: unknown.
     """
 
-    def __init__(self, total, unit, done=0):
+    def __init__(self, total, unit, done=0, among_output=False):
         self.total, self.unit, self.done = total, unit, done
-        self.terminal = sys.stderr is not None and sys.stderr.isatty()
+        self.terminal = sys.stderr is not None and sys.stderr.isatty() and not among_output
         self.start = time.monotonic()
         self.due = self.start + (2 if self.terminal else 20)
         self.shown = False
@@ -49,12 +49,13 @@ class Progress:
             say("")
 
 
-def batches(images, size=BATCH, done=0):
+def batches(images, size=BATCH, done=0, among_output=False):
     """Yield `images`, or their indices, from number `done` on in batches of `size`.
 
     The last batch may be smaller. The progress line counts a batch when the next one is requested.
+    among_output: whether the caller prints between batches.
     """
-    with closing(Progress(len(images), "images", done)) as progress:
+    with closing(Progress(len(images), "images", done, among_output)) as progress:
         for start in range(done, len(images), size):
             batch = images[start:start + size]
             yield batch

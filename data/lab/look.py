@@ -1,4 +1,6 @@
 """What the network sees: its channels, its filters, and the pixels its answer depends on."""
+from pathlib import Path
+
 import numpy as np
 from PIL import Image, ImageDraw
 
@@ -12,6 +14,7 @@ CHANNELS = 16  # of each layer, those of the highest mean activation
 MAP = 56  # pixels of a channel's map in the figure
 IMAGE = 227  # and of the image
 LEFT = 60  # for the names of the layers
+FIGURE = 300_000  # bytes of a figure, about
 
 
 def stretch(values):
@@ -53,23 +56,28 @@ def draw_look(image, answer, gradient, *activations):
     return picture
 
 
-def look(sess, x, images, answers):
+def look(sess, x, files, read, names):
     """Write figures of what the network sees into a new folder in data/runs/, and print its path.
 
-    x: the placeholder; images: float32 (N, size, size, 3), each minus its mean, as fed; answers:
-    the name of the most probable class of each. Writes filters.png, and 0.png, 1.png ... The
-    saliency is the gradient of that class's logit with respect to x, as in K. Simonyan, A.
-    Vedaldi, A. Zisserman, "Deep Inside Convolutional Networks", 2014.
+    x: the placeholder; read: a function, one of `files` -> its image as fed, float32 (size,
+    size, 3), minus its mean; names: of the classes. Writes filters.png, and for each image
+    NUMBER_NAME.png. The saliency is the gradient of the logit of the most probable class with
+    respect to x, as in K. Simonyan, A. Vedaldi, A. Zisserman, "Deep Inside Convolutional
+    Networks", 2014. Raises LabError, before any work, if there is not enough disk space.
     """
     logits = tf.get_default_graph().get_tensor_by_name("fc8:0")  # (N, classes)
     (gradients,) = tf.gradients(tf.reduce_max(logits, axis=1), x)  # (N, size, size, 3)
     layers = [f"{layer}:0" for layer in LAYERS]
+    paths.need_room(paths.make_folder(paths.DATA / "runs"), FIGURE * len(files),
+                    "for the figures", "free some space, or give fewer images")
     folder = paths.new_run()
     filters = sess.run(tf.global_variables("conv1/weights")[0])
     figures.write(folder / "filters.png", draw_filters(filters))
-    for batch in batches([*zip(range(len(images)), images, answers)]):
-        found = sess.run([logits, gradients, *layers], {x: [image for _, image, _ in batch]})
-        for (number, image, name), logit, *rest in zip(batch, *found):
-            picture = draw_look(image, figures.label(logit.argmax(), name, 38), *rest)
-            figures.write(folder / f"{number}.png", picture)
+    for batch in batches(range(len(files)), 4):
+        images = [read(files[i]) for i in batch]
+        found = sess.run([logits, gradients, *layers], {x: images})
+        for i, image, logit, *rest in zip(batch, images, *found):
+            answer = figures.label(logit.argmax(), names[logit.argmax()], 38)
+            name = Path(files[i]).stem[:50]  # as some systems limit names to 255 bytes
+            figures.write(folder / f"{i}_{name}.png", draw_look(image, answer, *rest))
     say(f"Visualizations: {paths.in_lab(folder)}")
