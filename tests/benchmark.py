@@ -14,10 +14,19 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
-from conftest import copy_code
+from conftest import LAB, copy_code
+from PIL import Image
 
 from data.lab import dataset, paths
-from data.lab.command import LabError, at_least, parse_settings, path, run_script, say
+from data.lab.command import (
+    LabError,
+    at_least,
+    check_exercises,
+    parse_settings,
+    path,
+    run_script,
+    say,
+)
 from data.lab.standin import find_standin, signs
 
 GROWTH = 1000, 4000, 16000  # images
@@ -32,25 +41,19 @@ CHILD = """
 import sys, time
 start = float(sys.argv[1])
 import contextlib, io, re, resource, shutil
+import imageio.v3 as iio
 import numpy as np
 import alexnet
 import train_feature_extraction as script
-from data.lab.batches import BATCH, batches
+from data.lab import dataset
 from data.lab.gtsrb import read_signs
-from data.lab.images import preprocess
-from data.lab.standin import find
+from data.lab.images import to_rgb
 from data.lab.tf1 import tf
-from data.lab.weights import BACKBONE, read_weights
 imported = time.time()
 
 def report(*seconds):
     unit = 1e9 if sys.platform == "darwin" else 1e6  # bytes or kB to GB
     print(*seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit)
-
-def session():
-    sess = tf.Session()
-    sess.run(tf.global_variables_initializer())
-    return sess
 
 def train(*arguments):
     sys.argv = [script.__file__, "--train", *arguments]
@@ -63,22 +66,12 @@ def train(*arguments):
 START = """
 x = tf.placeholder(tf.float32, (None, 227, 227, 3))
 probs = alexnet.AlexNet(x)
-session().run(probs, {x: np.zeros((2, 227, 227, 3), np.float32)})
+sess = tf.Session()
+sess.run(tf.global_variables_initializer())
+sess.run(probs, {x: np.zeros((2, 227, 227, 3), np.float32)})
 report(time.time() - start, time.time() - imported)
 """
 NAIVE = "alexnet.variable = lambda array, name: tf.Variable(array, name=name)\n" + START
-
-# One forward pass of the frozen network over all images, and nothing else.
-BARE = """
-images = read_signs("train.p").images
-graph = script.build_graph(read_weights(find("bvlc-alexnet.npy"), BACKBONE), 43, 0.001)
-sess = session()
-sess.run(graph.fc7, {graph.images: preprocess(images[:BATCH])})
-t = time.time()
-for batch in batches(images):
-    sess.run(graph.fc7, {graph.images: preprocess(batch)})
-report(time.time() - t)
-"""
 
 # The course's way: in each epoch all images go through the network again. Ten epochs are
 # estimated from two epochs of a sample.
@@ -86,6 +79,16 @@ COURSE = """
 epochs = train("course.p", "--no-cache", "--random-split", "--epochs", "2")
 images, sample = (len(read_signs(name).images) for name in ("train.p", "course.p"))
 report(10 * sum(epochs) / 2 * images / sample)
+"""
+# Photos: all decoded in full by one thread, then read by the lab for the first, second time.
+PHOTOS = """
+times = [time.time()]
+for number in range(16):
+    to_rgb(iio.imread(f"photos/{number % 2}/{number}.jpg"), 32)
+for _ in range(2):
+    times.append(time.time())
+    dataset.load("photos", 32)
+report(*np.diff([*times, time.time()]))
 """
 OURS = 'train("train.p")\nreport(time.time() - start)\n'  # the lab's main job, as it is
 FIRST = 'shutil.rmtree("data/cache", ignore_errors=True)\n' + OURS
@@ -133,13 +136,23 @@ def compare_start(folder, rounds):
 
 
 def compare_training(folder, rounds, count):
-    bare, first, second, course = take_turns(folder, rounds, BARE, FIRST, OURS, COURSE)
+    first, second, course = take_turns(folder, rounds, FIRST, OURS, COURSE)
     table([f"training, {count:,} images, 10 epochs", "s", "peak memory, GB", "s / first run's"],
-          ["one bare pass of the frozen network", *bare, bare[0] / first[0]],
           ["our first run, whole", *first, 1.0],
           ["our second run, whole", *second, second[0] / first[0]],
           ["the course's way, estimated", *course, course[0] / first[0]])
-    print(f"first run / bare pass: {first[0] / bare[0]:.2f}\n")
+
+
+def compare_photos(folder):
+    colours = np.random.default_rng(0).integers(0, 256, (16, 30, 40, 3), np.uint8)
+    for i, photo in enumerate(colours):
+        (folder / "photos" / f"{i % 2}").mkdir(parents=True, exist_ok=True)
+        Image.fromarray(photo).resize((4000, 3000)).save(folder / f"photos/{i % 2}/{i}.jpg")
+    whole, first, second, _ = run(PHOTOS, folder)
+    table(["16 photos of 12 megapixels", "s", "s / full decoding"],
+          ["full decoding, one thread", whole, 1.0],
+          ["our first reading", first, first / whole],
+          ["our second reading", second, second / whole])
 
 
 def show_growth(folder, data):
@@ -154,6 +167,7 @@ def main():
     args = parse_settings(__doc__, SETTINGS)
     if sys.platform == "win32":
         raise LabError("needs the module resource, which Windows does not have; use Linux or macOS")
+    check_exercises(LAB / "train_feature_extraction.py", SimpleNamespace(no_cache=False))
     if args.train:
         data = dataset.load(args.train, 32)
     else:
@@ -172,6 +186,7 @@ def main():
         write_subset(data, args.images, folder / "train.p")
         write_subset(data, min(args.images, SAMPLE), folder / "course.p")
         compare_training(folder, args.rounds, args.images)
+        compare_photos(folder)
         if not args.no_growth:
             show_growth(folder, data)
 

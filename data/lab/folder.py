@@ -123,8 +123,9 @@ def decode(files, size):
                           "free some space, or run with --limit")
 
     version = f"{size} {PIL.__version__} "  # the next Pillow may decode in another way
-    key = version.encode() + b"".join(digest(file) for (file,) in batches(files, 1))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
+        digests = [found for batch in batches(files) for found in pool.map(digest, batch)]
+        key = version.encode() + b"".join(digests)
         rows = fill(key, len(files), lambda batch: [
             *pool.map(read, files[batch.start:batch.stop])])
     good = np.flatnonzero([bool(row["good"]) for row in rows])
