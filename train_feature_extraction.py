@@ -85,10 +85,10 @@ def build_graph(backbone, classes, learning_rate, size=32):
     # Exercise optimiser
     train_op = tf.train.AdamOptimizer(learning_rate).minimize(loss, var_list=[W, b], name="train")
     # End of optimiser
-    # The fraction of correct predictions in a batch.
-    # Exercise accuracy, 1 of 3
-    accuracy = tf.reduce_mean(tf.cast(tf.equal(tf.argmax(logits, axis=1), labels), tf.float32))
-    # End of accuracy
+    with tf.name_scope("accuracy"):  # the fraction of correct predictions in a batch
+        # Exercise accuracy, 1 of 3
+        accuracy = tf.reduce_mean(tf.cast(tf.equal(tf.argmax(logits, axis=1), labels), tf.float32))
+        # End of accuracy
     return SimpleNamespace(images=images, labels=labels, fc7=fc7, features=features, W=W, b=b,
                            probs=probs, loss=loss, train_op=train_op, accuracy=accuracy)
 
@@ -139,15 +139,17 @@ def main():
 
     best = None
     for epoch in range(1, args.epochs + 1):
-        start, training_loss = time.time(), 0
+        start, training_loss, training_accuracy = time.time(), 0, 0
         for batch in batches(rng.permutation(data.training), args.batch_size):
-            _, loss = sess.run([graph.train_op, graph.loss], feed_dict=feed(batch))
+            _, loss, accuracy = sess.run([graph.train_op, graph.loss, graph.accuracy],
+                                         feed_dict=feed(batch))
             training_loss += loss * len(batch) / len(data.training)
+            training_accuracy += accuracy * len(batch) / len(data.training)
         # Evaluate on images that the head was not trained on.
         # Exercise accuracy, 3 of 3
         result = evaluate(sess, graph, feed, data.validation, args.batch_size)
         # End of accuracy
-        run.add_epoch(epoch, time.time() - start, training_loss, result)
+        run.add_epoch(epoch, time.time() - start, training_loss, training_accuracy, result)
         if best is None or result.accuracy > best.accuracy:
             best, best_epoch, head = result, epoch, sess.run([graph.W, graph.b])
 
@@ -156,7 +158,7 @@ def main():
     run.save_head(head, data, backbone)
     run.add_validation(best_epoch, data, best.probs)
     if not args.no_cache:
-        run.add_neighbours(data, lambda i: sess.run(graph.features, feed_dict=feed(i)))
+        run.add_neighbours(data, best.probs, lambda i: sess.run(graph.features, feed(i)))
     if data.test:
         feed = make_feed(args, sess, graph, backbone, data.test.images, data.test.labels)
         result = evaluate(sess, graph, feed, np.arange(len(data.test.labels)), args.batch_size)

@@ -21,11 +21,11 @@ def run():
 
 
 def test_an_epoch_has_the_courses_form(run, capsys):
-    run.add_epoch(3, 1.5, 0.25, SimpleNamespace(loss=2.0, accuracy=0.5))
+    run.add_epoch(3, 1.5, 0.25, 0.5, SimpleNamespace(loss=2.0, accuracy=0.5))
     assert re.fullmatch(EPOCH, capsys.readouterr().out)
     for training, validation in (0.25, np.nan), (np.inf, 2.0):
         with pytest.raises(LabError, match="diverged: .* choose a smaller --learning-rate"):
-            run.add_epoch(4, 1.5, training, SimpleNamespace(loss=validation, accuracy=0.5))
+            run.add_epoch(4, 1.5, training, 0.5, SimpleNamespace(loss=validation, accuracy=0.5))
 
 
 def test_without_tracks_the_interval_is_wilsons(run, capsys):
@@ -71,7 +71,7 @@ def test_a_validation_without_mistakes_has_no_picture_of_them(run, capsys):
     data = SimpleNamespace(
         labels=np.array([0, 0, 1, 1]), validation=np.array([1, 3]), tracks=np.arange(4),
         tracked=False, names=["cat", "dog"], images=np.zeros((4, 32, 32, 3), np.uint8))
-    run.add_epoch(1, 1.5, 0.25, SimpleNamespace(loss=2.0, accuracy=0.5))
+    run.add_epoch(1, 1.5, 0.25, 0.5, SimpleNamespace(loss=2.0, accuracy=0.5))
     for probs, mistakes in (np.eye(2), False), (np.eye(2)[::-1], True):
         run.add_validation(1, data, probs)
         assert (run.folder / "mistakes.png").exists() == mistakes

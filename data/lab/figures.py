@@ -128,18 +128,18 @@ def round_step(high):
 
 
 def draw_curves(history, best):
-    """A PIL image of the losses and of the accuracy over the epochs.
+    """A PIL image of the losses and of the accuracies over the epochs.
 
-    history: (training loss, validation loss, validation accuracy) of each epoch; best: the
-    number of the best epoch, from 1, which is marked.
+    history: of each epoch, loss and accuracy of training, then of validation; best: the number
+    of the best epoch, from 1, which is marked.
     """
     width, height, left = 560, 200, 60
     picture = Image.new("RGB", (left + width + 30, 2 * height + 130), "white")
     draw = ImageDraw.Draw(picture)
     across = left + width * (np.arange(len(history)) + 0.5) / len(history)
-    names = "training loss", "validation loss", "validation accuracy"
-    lines = [*zip(names, (WRONG, BLUE, RIGHT), np.transpose(history))]
-    for bottom, panel in (height + 40, lines[:2]), (2 * height + 80, lines[2:]):
+    names = "training loss", "training accuracy", "validation loss", "validation accuracy"
+    lines = [*zip(names, (WRONG, WRONG, BLUE, BLUE), np.transpose(history))]
+    for bottom, panel in (height + 40, lines[::2]), (2 * height + 80, lines[1::2]):
         high = max(values.max() for *_, values in panel) or 1
         ticks = round_step(high) * np.arange(np.ceil(high / round_step(high)) + 1)
         for y, tick in zip(bottom - height * ticks / ticks[-1], ticks):
@@ -147,7 +147,7 @@ def draw_curves(history, best):
             draw.text((left - 6, y), f"{tick:g}", "black", FONT, "rm")
         draw.line((across[best - 1], bottom - height, across[best - 1], bottom), (150, 150, 150))
         for i, (name, colour, values) in enumerate(panel):
-            draw.text((left + 120 * i, bottom - height - 8), name, colour, FONT, "ls")
+            draw.text((left + 140 * i, bottom - height - 8), name, colour, FONT, "ls")
             points = [*zip(across, bottom - height * values / ticks[-1])]
             draw.line(points, colour, 2)
             for x, y in points:
@@ -172,14 +172,18 @@ def find_neighbours(rows, queries, others, tracks, count=5):
     return np.array([one_of_each(tracks, near, count) for near in others[order]])
 
 
-def draw_neighbours(data, queries, neighbours):
+def draw_neighbours(data, queries, predictions, neighbours):
     """A PIL image: a row for each of `queries`, its image and then its neighbours' images.
 
-    Names are green where the class is that of the row's first image, else red.
+    Under each stands its class, under the first also the prediction. The text is green if the
+    prediction, or the class of the neighbour, is the class of the first, else red.
     """
-    indices = np.column_stack([queries, neighbours])
-    labels = data.labels[indices]
-    captions = [label(c, data.names[c], 18) for c in labels.ravel()]
-    colours = ["black" if i == 0 else RIGHT if c == row[0] else WRONG
-               for row in labels for i, c in enumerate(row)]
-    return grid(data.images[indices.ravel()], len(indices[0]), SIDE, captions, colours, width=120)
+    captions, colours = [], []
+    for query, prediction, near in zip(queries, predictions, neighbours):
+        true, *others = data.labels[[query, *near]]
+        predicted = textwrap.fill(f"prediction: {label(prediction, data.names[prediction])}", 22)
+        captions.append(f"{label(true, data.names[true], 22)}\n{predicted}")
+        captions += [label(c, data.names[c], 22) for c in others]
+        colours += [RIGHT if c == true else WRONG for c in (prediction, *others)]
+    images = data.images[np.column_stack([queries, neighbours]).ravel()]
+    return grid(images, len(neighbours[0]) + 1, SIDE, captions, colours, width=150)

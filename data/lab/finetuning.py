@@ -154,13 +154,14 @@ def finetune(args, data, weights, head, run, evaluate):
             order = rng.permutation(data.training)
             if epoch <= done:
                 continue
-            start, training_loss = time.time(), 0
+            start, training_loss, training_accuracy = time.time(), 0, 0
             for batch in batches(order, batch_size):
-                _, loss = sess.run([graph.train_op, graph.loss],
-                                   feed_dict={**feed(batch), graph.training: 1})
+                _, loss, accuracy = sess.run([graph.train_op, graph.loss, graph.accuracy],
+                                             feed_dict={**feed(batch), graph.training: 1})
                 training_loss += loss * len(batch) / len(order)
+                training_accuracy += accuracy * len(batch) / len(order)
             result = evaluate(sess, graph, feed, data.validation, batch_size)
-            run.add_epoch(epoch, time.time() - start, training_loss, result)
+            run.add_epoch(epoch, time.time() - start, training_loss, training_accuracy, result)
             if result.accuracy > sess.run(best)[0]:
                 best.load([result.accuracy, epoch], sess)
                 save(folder / "best.npz", sess, [best, *network])

@@ -74,12 +74,13 @@ class Run:
         self.folder = paths.new_run()
         self.writer = tf.summary.FileWriter(str(self.folder), graph)
         atexit.register(self.writer.close)  # however the run ends
-        self.history = []  # training loss, validation loss and accuracy of each epoch
+        self.history = []  # of each epoch: loss and accuracy, first of training, then validation
         self.note = ""  # on the weights, after each accuracy
 
-    def add_epoch(self, epoch, seconds, training_loss, result):
+    def add_epoch(self, epoch, seconds, training_loss, training_accuracy, result):
         """Print an epoch as in the course; result: its validation loss and accuracy.
 
+        Those of training are means over the epoch's batches, during which the weights changed.
         Raises LabError if training has diverged.
         """
         print("Epoch", epoch)
@@ -88,8 +89,8 @@ class Run:
         print(f"Validation Loss = {result.loss:.4f}")
         print(f"Validation Accuracy = {result.accuracy:.4f}")
         print(flush=True)
-        self.history.append((training_loss, result.loss, result.accuracy))
-        names = "loss/training", "loss/validation", "accuracy/validation"
+        self.history.append((training_loss, training_accuracy, result.loss, result.accuracy))
+        names = "loss/training", "accuracy/training", "loss/validation", "accuracy/validation"
         values = [tf.Summary.Value(tag=name, simple_value=float(value))
                   for name, value in zip(names, self.history[-1])]
         self.writer.add_summary(tf.Summary(value=values), len(self.history))
@@ -136,18 +137,21 @@ class Run:
         self.writer.add_summary(tf.Summary(value=[tf.Summary.Value(tag=name, image=image)]))
 
     def add_curves(self):
-        """Draw the losses and the accuracy of all epochs so far."""
-        best = 1 + np.argmax(self.history, axis=0)[2]
+        """Draw the losses and accuracies of all epochs so far."""
+        best = 1 + np.argmax(self.history, axis=0)[3]
         self.add_figure("curves", figures.draw_curves(self.history, best))
 
-    def add_neighbours(self, data, rows):
+    def add_neighbours(self, data, probs, rows):
         """Draw validation images and the training images with the most similar features.
 
-        rows: a function, indices (n,) -> features (n, 4096).
+        probs: of the validation images, (n, classes); rows: a function, indices (n,) -> features
+        (n, 4096).
         """
-        queries = data.validation[np.linspace(0, len(data.validation) - 1, 8).astype(int)]
+        chosen = np.linspace(0, len(data.validation) - 1, 8).astype(int)
+        queries, predictions = data.validation[chosen], probs[chosen].argmax(axis=1)
         near = figures.find_neighbours(rows, queries, data.training, data.tracks)
-        self.add_figure("neighbours", figures.draw_neighbours(data, queries, near))
+        picture = figures.draw_neighbours(data, queries, predictions, near)
+        self.add_figure("neighbours", picture)
 
     def save_head(self, head, data, backbone):
         """Write the head, [W, b], to the run's folder and, for step 4, to data/.

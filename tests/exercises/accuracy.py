@@ -135,7 +135,8 @@ def check_epochs(answer, graph, sess, evaluate):
     data = SimpleNamespace(training=training, validation=validation, test=None)
     args = parse_settings("", answer.scope["SETTINGS"])
     names = {"args": args, "data": data, "sess": sess, "graph": graph, "feed": feed,
-             "evaluate": evaluate, "rng": rng, "best": None, "start": 0.0, "training_loss": 1.0}
+             "evaluate": evaluate, "rng": rng, "best": None, "start": 0.0, "training_loss": 1.0,
+             "training_accuracy": 1.0}
 
     def same(result, indices):  # in any order
         probs = evaluate(sess, graph, feed, indices, SIZE).probs
