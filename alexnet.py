@@ -71,7 +71,7 @@ def AlexNet(features, feature_extract=False, *, weights=None, dropout=None):
     weights: {layer: [W, b]}, as read_weights returns; by default those in bvlc-alexnet.npy, or
         the synthetic ones if that file is missing
     dropout: the rate in fc6 and fc7 during training, 0.5 in the paper; a number or a tensor
-    Returns the softmax probabilities (N, 1000), as many classes as fc8 has; with
+    Returns the softmax probabilities, (N, 1000) or as many classes as fc8 has; with
     `feature_extract`, fc7 after ReLU (N, 4096). Raises LabError if the weights file is bad.
     """
     if isinstance(feature_extract, dict):
@@ -100,5 +100,5 @@ def AlexNet(features, feature_extract=False, *, weights=None, dropout=None):
     fc7 = dense(fc6, "fc7", layers, dropout)  # (N, 4096)
     if feature_extract:
         return fc7
-    fc8 = tf.nn.xw_plus_b(fc7, *layers["fc8"], name="fc8")  # (N, 1000): logits
+    fc8 = tf.nn.xw_plus_b(fc7, *layers["fc8"], name="fc8")  # (N, 1000), the logits
     return tf.nn.softmax(fc8, name="probs")

@@ -38,8 +38,8 @@ def main():
     sess.run(init)
 
     def read(file):
-        """Read an image: RGB, 0 to 255, minus its mean, one number; (227, 227, 3)."""
-        with about(file):  # an error names the file; index=0: the first frame
+        """Read an image as RGB, 0 to 255, minus its mean, one number: (227, 227, 3)."""
+        with about(file):  # errors name the file; index=0: the first frame of an animation
             image = iio.imread(file, plugin="pillow", mode=colour_mode(file), index=0, rotate=True)
             image = to_rgb(image, 227).astype(np.float32)
         return image - np.mean(image)

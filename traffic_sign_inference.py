@@ -42,19 +42,19 @@ def main():
 
     # AlexNet expects 227x227 pixels. The graph does the resizing, so that everyone who feeds it
     # gets the same: TensorFlow 1's bilinear resizing, as in the course. (TensorFlow 2's
-    # tf.image.resize samples at positions half a pixel away.)
+    # tf.image.resize aligns the centres of the pixels, and gives slightly different values.)
     # Exercise resize
     x = tf.placeholder(tf.float32, (None, size, size, 3))
     resized = tf.image.resize_images(x, (227, 227))  # (N, 227, 227, 3)
     # End of resize
-    probs = AlexNet(resized, weights=weights)  # (N, 1000), with a head (N, 43)
+    probs = AlexNet(resized, weights=weights)  # (N, 1000); with a head, (N, classes)
     init = tf.global_variables_initializer()
     sess = tf.Session()
     sess.run(init)
 
     def read(file):
-        """Read an image: RGB, 0 to 255, minus its mean, one number; (size, size, 3)."""
-        with about(file):  # an error names the file; index=0: the first frame
+        """Read an image as RGB, 0 to 255, minus its mean, one number: (size, size, 3)."""
+        with about(file):  # errors name the file; index=0: the first frame of an animation
             image = iio.imread(file, plugin="pillow", mode=colour_mode(file), index=0, rotate=True)
             image = to_rgb(image, size).astype(np.float32)
         return image - np.mean(image)

@@ -45,7 +45,7 @@ def split_by_track(tracks, labels, rng):
     """Return the indices of the images for training and for validation.
 
     A track is a series of frames of one physical sign. If both sets had frames of it, the
-    validation would reward remembering that sign; so each track goes, whole, to one set.
+    validation would reward memorising that sign, so each track goes as a whole to one set.
     """
     validates = np.zeros(len(labels), bool)
     for label in np.unique(labels):
@@ -56,7 +56,7 @@ def split_by_track(tracks, labels, rng):
 
 
 def split_at_random(tracks, labels, rng):
-    """Split image by image, whatever their tracks, as the course did."""
+    """Split image by image, ignoring tracks, as the course did."""
     order, count = rng.permutation(len(labels)), round(VALIDATION * len(labels))
     return np.sort(order[count:]), np.sort(order[:count])
 
@@ -85,10 +85,10 @@ def build_graph(backbone, classes, learning_rate, size=32):
     # Exercise optimiser
     train_op = tf.train.AdamOptimizer(learning_rate).minimize(loss, var_list=[W, b], name="train")
     # End of optimiser
-    with tf.name_scope("accuracy"):  # the fraction of correct predictions in a batch
-        # Exercise accuracy, 1 of 3
-        accuracy = tf.reduce_mean(tf.cast(tf.equal(tf.argmax(logits, axis=1), labels), tf.float32))
-        # End of accuracy
+    # The fraction of correct predictions in a batch.
+    # Exercise accuracy, 1 of 3
+    accuracy = tf.reduce_mean(tf.cast(tf.equal(tf.argmax(logits, axis=1), labels), tf.float32))
+    # End of accuracy
     return SimpleNamespace(images=images, labels=labels, fc7=fc7, features=features, W=W, b=b,
                            probs=probs, loss=loss, train_op=train_op, accuracy=accuracy)
 
@@ -106,9 +106,9 @@ def make_feed(args, sess, graph, backbone, images, labels):
 
 
 def evaluate(sess, graph, feed, indices, batch_size):
-    """Evaluate the images `indices`: a namespace of loss, accuracy and probs (n, classes)."""
+    """Evaluate the images `indices`; return a namespace: loss, accuracy, probs (n, classes)."""
     loss, accuracy, probs = 0, 0, []
-    # Over all images; each batch counts by its size.
+    # Over all images; each batch is weighted by its size.
     # Exercise accuracy, 2 of 3
     for batch in batches(indices, batch_size):
         found = sess.run([graph.loss, graph.accuracy, graph.probs], feed_dict=feed(batch))
@@ -116,7 +116,8 @@ def evaluate(sess, graph, feed, indices, batch_size):
         accuracy += found[1] * len(batch) / len(indices)
         probs.append(found[2])
     # End of accuracy
-    return SimpleNamespace(loss=loss, accuracy=accuracy, probs=np.concatenate(probs))
+    correct = round(float(accuracy) * len(indices))  # exact: of equal epochs, the first is best
+    return SimpleNamespace(loss=loss, accuracy=correct / len(indices), probs=np.concatenate(probs))
 
 
 def main():

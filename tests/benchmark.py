@@ -137,22 +137,23 @@ def compare_start(folder, rounds):
 
 def compare_training(folder, rounds, count):
     first, second, course = take_turns(folder, rounds, FIRST, OURS, COURSE)
-    table([f"training, {count:,} images, 10 epochs", "s", "peak memory, GB", "s / first run's"],
-          ["our first run, whole", *first, 1.0],
-          ["our second run, whole", *second, second[0] / first[0]],
+    title = f"training, {count:,} images, 10 epochs"
+    table([title, "s", "peak memory, GB", "relative to first run"],
+          ["first run, including start-up", *first, 1.0],
+          ["second run, including start-up", *second, second[0] / first[0]],
           ["the course's way, estimated", *course, course[0] / first[0]])
 
 
 def compare_photos(folder):
-    colours = np.random.default_rng(0).integers(0, 256, (16, 30, 40, 3), np.uint8)
+    colours = np.random.default_rng(0).integers(0, 256, (16, 300, 400, 3), np.uint8)
     for i, photo in enumerate(colours):
         (folder / "photos" / f"{i % 2}").mkdir(parents=True, exist_ok=True)
         Image.fromarray(photo).resize((4000, 3000)).save(folder / f"photos/{i % 2}/{i}.jpg")
     whole, first, second, _ = run(PHOTOS, folder)
-    table(["16 photos of 12 megapixels", "s", "s / full decoding"],
+    table(["16 photos of 12 megapixels", "s", "relative to full decoding"],
           ["full decoding, one thread", whole, 1.0],
-          ["our first reading", first, first / whole],
-          ["our second reading", second, second / whole])
+          ["first reading", first, first / whole],
+          ["second reading", second, second / whole])
 
 
 def show_growth(folder, data):
@@ -166,7 +167,7 @@ def show_growth(folder, data):
 def main():
     args = parse_settings(__doc__, SETTINGS)
     if sys.platform == "win32":
-        raise LabError("needs the module resource, which Windows does not have; use Linux or macOS")
+        raise LabError("needs Python's module resource, missing on Windows; use Linux or macOS")
     check_exercises(LAB / "train_feature_extraction.py", SimpleNamespace(no_cache=False))
     if args.train:
         data = dataset.load(args.train, 32)
@@ -175,8 +176,8 @@ def main():
         data = SimpleNamespace(images=made["features"], labels=made["labels"])
     smallest = min(args.images, SAMPLE, *(() if args.no_growth else GROWTH))
     if np.bincount(data.labels).min() * smallest < 2 * len(data.labels):
-        raise LabError(f"{args.train}: a class has fewer than two of {smallest:,} of its images; "
-                       "give a larger number to --images, and --no-growth")
+        raise LabError(f"{args.train}: {smallest:,} images have fewer than two of some class; use "
+                       "--no-growth and a larger --images")
     find_standin("bvlc-alexnet.npy")
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)

@@ -225,7 +225,7 @@ def hand_out(names, folder):
         if name.name in EXERCISES.values():
             text = content.decode("latin-1")  # which keeps the bytes of any other encoding, too
             if re.search(r"(?m)^[ \t]*# (Exercise|End of) ", PLACE.sub("", text)):
-                raise LabError(f"{source}: an exercise marker has no counterpart; put it back")
+                raise LabError(f"{source}: a marker of an exercise is missing; put it back")
             content = PLACE.sub(blank, text).encode("latin-1")
         elif name.name == "README.md":
             content = re.sub(rb"(?ms)^## For teachers$.*?(?=^## |\Z)|\s+To contribute:\s+\S+", b"",
@@ -281,7 +281,7 @@ def main():
         raise LabError("--csv and --feedback need --grade FOLDER...")
     for new in filter(None, (args.hand_out, args.csv, args.feedback)):
         if os.path.lexists(new) and (not os.path.isdir(new) or os.listdir(new)):
-            raise LabError(f"{new}: exists already; choose a new name")
+            raise LabError(f"{new}: already exists; choose a new name")
     if args.hand_out:
         return hand_out(names, args.hand_out)
     if args.grade:

@@ -109,6 +109,31 @@ def test_a_network_that_gives_other_features_is_not_served_the_old_ones():
     assert extract.count == 1
 
 
+def test_rows_of_another_network_never_mix_with_the_old_ones():
+    """As when a student changes the resizing, stops the run, and changes it back."""
+
+    def changed(batch):
+        if len(batch) == 6:  # the last
+            raise KeyboardInterrupt
+        return 2 * features(batch)
+
+    cache.cached(IMAGES, WEIGHTS, features)
+    with pytest.raises(KeyboardInterrupt):
+        cache.cached(IMAGES, WEIGHTS, changed)
+    rows = cache.cached(IMAGES, WEIGHTS, features)
+    np.testing.assert_array_equal(rows(np.arange(70)), features(IMAGES))
+
+
+def test_a_run_keeps_its_rows_when_another_network_starts_again():
+    def extract(batch):
+        if len(batch) == 6:
+            cache.cached(IMAGES, WEIGHTS, lambda batch: 2 * features(batch))
+        return features(batch)
+
+    rows = cache.cached(IMAGES, WEIGHTS, extract)
+    np.testing.assert_array_equal(rows(np.arange(70)), features(IMAGES))
+
+
 def test_each_data_set_and_each_network_has_its_file():
     for images in (IMAGES, IMAGES[:50], IMAGES + np.uint8(1)):
         cache.cached(images, WEIGHTS, features)

@@ -398,7 +398,7 @@ def test_the_graph_of_the_checks_is_that_of_the_script():
     (lambda text: text.replace("S = (", "S = ((", 1), "broken", r"cannot read .*, line \d+"),
     (lambda text: f"import nowhere\n{text}", "error", f"NotFoundError at line 1 of {TRAINING}"),
     (lambda text: b"\n\n# gr\xfcn", "broken", "cannot be read as text: .*utf-8"),
-    (None, "absent", "is not there, or not an"),
+    (None, "absent", "is missing, or not an"),
 ])
 def test_what_stands_outside_the_lines(change, word, message):
     found = verdict("freeze", change and change(SOURCES["freeze"]))
@@ -659,9 +659,9 @@ erik, freeze fc8: train_feature_extraction.py was not found.
     assert files(Path("texts")) == {"anna.txt", "b_x1b.txt", "_1_1.txt", "d.txt", "erik.txt"}
     assert Path("texts", "b_x1b.txt").read_text() == (
         "freeze: The loss is a sum.\n\nfc8: The loss is a sum.\n")
-    with pytest.raises(LabError, match="new.csv: exists already; choose a new name"):
+    with pytest.raises(LabError, match="new.csv: already exists; choose a new name"):
         run("--grade", "anna", "--csv", "new.csv")
-    with pytest.raises(LabError, match="texts: exists already"):
+    with pytest.raises(LabError, match="texts: already exists"):
         run("--grade", "anna", "--feedback", "texts")
 
 
@@ -723,7 +723,7 @@ def test_hand_out(run, tmp_path, monkeypatch):
             "tests/test_download.py"} <= names
     assert not {"tests/test_check.py", "tests/test_training.py", "tests/test_readme.py"} & names
     assert not any(name.endswith((".npy", ".p", ".rows")) for name in names)
-    with pytest.raises(LabError, match="students: exists already"):
+    with pytest.raises(LabError, match="students: already exists"):
         run("--hand-out", "students")
     partial, _ = run("fc8", "--hand-out", "partial")
     assert partial == "partial: the lab, with `...` for fc8\n"
@@ -746,5 +746,5 @@ def test_hand_out(run, tmp_path, monkeypatch):
     (copy / TRAINING).write_text(solved, encoding="utf-8")
     assert check.check("freeze", copy / TRAINING) == ("pass", "")
     (copy / TRAINING).write_text(unsolved.replace("# End of fc8", ""), encoding="utf-8")
-    with pytest.raises(LabError, match="an exercise marker has no counterpart"):
+    with pytest.raises(LabError, match="a marker of an exercise is missing"):
         run("--hand-out", "damaged")

@@ -53,7 +53,7 @@ def part(signs, keep):
 
 
 def test_an_empty_class_is_an_error(load, few):
-    with pytest.raises(LabError, match=r"t.p: class 17 \(No entry\) has 0 images"):
+    with pytest.raises(LabError, match=r"t.p: class 17 \(No entry\) needs at least .* has 0; add"):
         load(part(few, few["labels"] != 17))
     with pytest.raises(LabError, match=r"t.p: has 1 classes, but needs 2 to 1,000"):
         load(part(few, few["labels"] == 0))
@@ -84,7 +84,7 @@ def test_a_class_with_one_track_is_told(load, few, capsys):
     captured = capsys.readouterr()
     assert captured.out.startswith("255 images in 85 tracks, split by track")
     assert captured.err.endswith("split; the validation set has no images of class 17; add "
-                                 "images of other objects\n")
+                                 "images of more objects\n")
 
 
 # Folders
@@ -137,8 +137,8 @@ def test_pictures_that_cannot_be_read_are_told_and_left_out(load, folder, capsys
     data = load(folder)
     lines = capsys.readouterr().err.splitlines()
     assert len(data.labels) == 11 and len(lines) == 3
-    assert re.match(r"left out: .*/cat/pet1_\\x1b\[2J.png: is truncated, damaged", lines[1])
-    assert lines[2].endswith("my: 2 of 13 images are left out")
+    assert re.match(r"ignored: .*/cat/pet1_\\x1b\[2J.png: is truncated, damaged", lines[1])
+    assert lines[2].endswith("my: ignored 2 of 13 images")
 
 
 WAYS = {  # in which people name 36 images of a class: the names, and whether they show tracks
@@ -186,7 +186,7 @@ def test_why_names_show_no_tracks_is_printed(load, tmp_path, capsys):
     (["cat"], "", "found no class folders with images"),
     (["."], "1234", "found no class folders with images"),
     (["cat"], "1234", "has 1 classes, but needs 2 to 1,000"),
-    (["cat", "dog"], "a", r"class 0 \(cat\) has 1 images; give each class at least two"),
+    (["cat", "dog"], "a", r"class 0 \(cat\) needs at least two images, of .* but has 1"),
 ])
 def test_folders_that_are_too_small(load, tmp_path, labels, names, message):
     make_folders(tmp_path, labels, names)
@@ -202,6 +202,7 @@ def test_gtsrbs_folder_has_the_german_names_and_the_very_tracks(load, tmp_path, 
         (top / form.format(label)).mkdir(parents=True, exist_ok=True)
         name = f"{i % 6 // 3:05}_{i % 3:05}.ppm"
         Image.fromarray(image).save(top / form.format(label) / name)
+    (top / "notes").mkdir()
     data = load(top)
     assert data.names == gtsrb.class_names
     pickled = load(few)
@@ -330,7 +331,7 @@ def test_what_a_folder_holds_beside_images_is_reported(load, folder, capsys):
     assert capsys.readouterr().err == (
         f"{folder}: ignored 4 files of unsupported types (.heic 2, .mov 1, no suffix 1)\n"
         f"{folder}: ignored 1 images in subfolders of the class folders\n"
-        f"{folder}: ignored 3 folders without images of a class (.ipynb_checkpoints, "
+        f"{folder}: ignored 3 folders that are not classes (.ipynb_checkpoints, "
         "__MACOSX, new folder)\n")
 
 
@@ -344,6 +345,7 @@ def test_images_of_less_common_suffixes_are_read(load, folder, name):
     ("data/train/{} data/val/{}", "data", "use --train {0}/data/train --test {0}/data/val"),
     ("data/Training/{}", "data", "use --train {0}/data/Training"),
     ("data/train/{} data/test", "data", "use --train {0}/data/train"),
+    ("data/Test/{}", "data", "use --train {0}/data/Test"),
     ("kaggle/Train/{} kaggle/Test kaggle/Meta", "kaggle", "use --train {0}/kaggle/Train"),
     ("data/{}", "data/cat", "give its parent, {0}/data"),
     ("a/b/train/{}", "a", "give {0}/a/b/train"),
@@ -356,6 +358,12 @@ def test_one_level_off_the_folder_that_was_meant_is_named(load, tmp_path, made, 
     with pytest.raises(LabError) as error:
         load(tmp_path / given)
     assert str(error.value).endswith(meant.format(tmp_path))
+
+
+def test_a_folder_of_folders_beside_classes_is_ignored(load, folder, capsys):
+    make_folders(folder, ["extra/crops"], "12")
+    assert len(load(folder).labels) == 12
+    assert f"{folder}: ignored 1 folders that are not classes (extra)" in capsys.readouterr().err
 
 
 def test_size_is_of_folders_only(load, few):

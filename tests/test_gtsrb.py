@@ -70,7 +70,7 @@ def test_floats_are_rounded(read, signs):
     (lambda s: s.update(labels=np.array(["a"] * 86, object)), "labels have dtype .*, not numbers"),
     (lambda s: s.update(features=s["features"] * np.nan), "features hold values that are not f"),
     (lambda s: s.update(features=s["features"] / 255), "multiply them by 255"),
-    (lambda s: s.update(features=s["features"][:0], labels=s["labels"][:0]), "holds no images"),
+    (lambda s: s.update(features=s["features"][:0], labels=s["labels"][:0]), "contains no images"),
     (lambda s: s.update(tracks=np.zeros(85, int)), r"86 images, but tracks of shape \(85,\)"),
 ])
 def test_bad_signs(read, signs, change, message):

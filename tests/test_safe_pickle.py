@@ -202,7 +202,7 @@ def test_every_truncation_is_noticed_and_bytes_after_the_end(tmp_path, what):
     ("a" * 10**6, "names: 1000000 entries"),
     (["a", "b", "c" * 201], "names: one of them has more than 200 characters"),
     (["a" * 10**5] * 3, "has an unusual structure"),
-    (np.array(["a", "bc", "d"]), "holds an array of dtype U2, which are not numbers"),
+    (np.array(["a", "bc", "d"]), "holds an array of dtype U2, not of numbers"),
     (["a", "b", "\x1b[2J"], None),
     ([b"a", b"b", b"\x1b[2J"], None),
     (np.array(["a", "b", "\x1b[2J"], object), None),

@@ -63,6 +63,18 @@ def test_evaluation_weights_each_batch_by_its_size(graph):
     np.testing.assert_array_equal(result.probs, values)
 
 
+def test_equally_many_correct_predictions_give_the_same_accuracy():
+    """The first of equally good epochs is the best, whatever the rounding errors."""
+    found, rng = set(), np.random.default_rng(0)
+    for _ in range(20):
+        right = rng.permutation(1000) < 713
+        sess = SimpleNamespace(run=lambda fetches, feed_dict, right=right: (
+            np.float32(1), np.float32(right[feed_dict].mean()), right[feed_dict]))
+        graph = SimpleNamespace(loss=None, accuracy=None, probs=None)
+        found.add(script.evaluate(sess, graph, lambda i: i, np.arange(1000), 7).accuracy)
+    assert found == {0.713}
+
+
 def test_training_end_to_end(run_main, train_p):
     def train(*arguments):
         output = run_main(script, "--train", train_p, *arguments)

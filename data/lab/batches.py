@@ -6,7 +6,7 @@ from contextlib import closing
 
 from data.lab.command import say
 
-BATCH = 32  # images in one run of the network forwards; larger is not faster on CPUs
+BATCH = 32  # images in a forward pass; larger is not faster on CPUs
 
 
 class Progress:

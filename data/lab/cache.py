@@ -1,7 +1,7 @@
 """Compute a value once per image, its fc7 or its decoded pixels, and store it on disk.
 
 A cache file contains one row per image, in order, so that a later run can resume an interrupted
-one. There are no locks: every run writes the same rows at the same positions.
+one. There are no locks: all runs of the same code write the same rows at the same positions.
 """
 import hashlib
 import mmap
@@ -63,10 +63,13 @@ def fill(name, key, value, count, compute, fix, agrees=lambda number, last: True
     row = np.dtype([("value", *value), ("checksum", "<u4")])
     path = paths.make_folder(paths.DATA / "cache") / f"{name}-{key}.rows"
     path.touch()
-    with open(path, "r+b") as file:
+    with open(path, "rb") as file:
         done, last = count_rows(file, key, row, count)
-        if done and not agrees(done - 1, last):
-            done = 0
+    if done and not agrees(done - 1, last):
+        path.unlink()  # not overwritten: old and new rows must not mix if this run breaks off
+        path.touch()
+        done = 0
+    with open(path, "r+b") as file:
         paths.need_room(path.parent, count * row.itemsize - path.stat().st_size,
                         f"for {path.name}", fix)
         with paths.report_full_disk(path):
@@ -77,9 +80,9 @@ def fill(name, key, value, count, compute, fix, agrees=lambda number, last: True
                 for number, new in zip(batch, rows):
                     new["checksum"] = checksum(key, number, new["value"])
                 file.write(rows)
-                file.flush()  # a run that is killed has lost no more than one batch
+                file.flush()  # a killed run loses at most one batch
             os.fsync(file.fileno())
-    return np.memmap(path, row, "r", shape=count)["value"].view(Mapped)
+        return np.memmap(file, row, "r", shape=count)["value"].view(Mapped)
 
 
 def cached(images, weights, extract):

@@ -49,8 +49,8 @@ def load(path, size, limit=None):
                        "folder with one folder for each class, or a pickle")
     if counts.min() < 2:
         few = counts.argmin()
-        raise LabError(f"{path}: class {few} ({data.names[few]}) has {counts[few]} images; "
-                       "give each class at least two, of different objects")
+        raise LabError(f"{path}: class {few} ({data.names[few]}) needs at least two "
+                       f"images, of different objects, but has {counts[few]}; add images")
     if len(set(data.names)) < len(data.names):
         twice = next(name for name in data.names if data.names.count(name) > 1)
         raise LabError(f"{path}: two classes have the same name, {twice!r}; rename one")
@@ -156,7 +156,7 @@ def print_split(data, at_random):
         absent = np.setdiff1d(data.labels, data.labels[indices])
         if len(absent):
             say(f"{data.path}: too few images or tracks to split; the {part} set has no images of "
-                f"class {', '.join(map(str, absent))}; add images of other objects")
+                f"class {', '.join(map(str, absent))}; add images of more objects")
     report_copies(data)
     print(f"{len(data.labels):,} images{how}: {len(data.training):,} for training, "
           f"{len(data.validation):,} for validation\n")

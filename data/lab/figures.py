@@ -14,8 +14,8 @@ FONT = ImageFont.load_default(12)  # draws ASCII only
 ASCII = str.maketrans({"ß": "ss", "æ": "ae", "Æ": "Ae", "œ": "oe", "ø": "o", "Ø": "O",
                        "ł": "l"})
 RIGHT, WRONG, BLUE = (30, 120, 30), (180, 30, 30), (30, 80, 180)
-CELL = 18  # pixels, of the confusion matrix
-CLASSES = 50  # that it shows at most
+CELL = 18  # pixels of a cell of the confusion matrix
+CLASSES = 50  # shown in the confusion matrix, at most
 SIDE = 96  # pixels of an image in a figure
 BLOCK = 1024  # images whose features are in memory at once
 
@@ -91,14 +91,14 @@ def draw_confusion(matrix, names):
         full = np.array(RIGHT if row == column else WRONG)
         colour = tuple((255 - (255 - full) * shade).astype(int).tolist())
         draw.rectangle((x, y, x + CELL, y + CELL), colour, (225, 225, 225))
-        if share >= 0.5:
+        if share > 0.5:  # else it would be printed as 0
             ink = "white" if shade > 0.6 else "black"
             draw.text((x + CELL / 2, y + CELL / 2), f"{share:.0f}", ink, digits, "mm")
     return picture
 
 
 def one_of_each(tracks, indices, count):
-    """The first `count` of `indices`, but of each track only the first."""
+    """The first `count` of `indices`, at most one of each track."""
     return indices[np.sort(np.unique(tracks[indices], return_index=True)[1])[:count]]
 
 

@@ -2,6 +2,7 @@
 import hashlib
 import os
 import re
+import shlex
 import unicodedata
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -28,22 +29,24 @@ def images_in(folder, everywhere=False):
 
 
 def subfolders(folder):
-    """Return the folders in `folder` that may be classes, sorted; numbers by their values."""
+    """Return the folders in `folder` that may be classes: numbers by value, then names."""
     found = [f for f in folder.iterdir()
              if f.is_dir() and f.name[0] != "." and f.name != "__MACOSX"]
-    numbers = all(f.name.isdecimal() for f in found)
-    return sorted(found, key=lambda f: (int(f.name) if numbers else 0, f.name))
+    return sorted(found, key=lambda f: (
+        int(f.name) if f.name.isdecimal() else float("inf"), f.name))
 
 
 def check_level(path):
     """Raise LabError unless `path` contains class folders; suggest a nearby folder that does."""
-    inner = [f for f in subfolders(path) if not images_in(f) and any(map(images_in, subfolders(f)))]
-    if inner:
-        train = [f for f in inner if f.name.lower().startswith("train")] or inner
+    classes = [f for f in subfolders(path) if images_in(f)]
+    inner = [f for f in subfolders(path) if f not in classes and any(map(images_in, subfolders(f)))]
+    train = [f for f in inner if f.name.lower().startswith("train")]
+    if train or inner and len(inner) >= len(classes):
         others = [f for f in inner if f.name.lower().startswith(("val", "test"))]
-        raise LabError(f"{path}: the class folders are one level deeper; use --train "
-                       + " --test ".join(map(str, train[:1] + others[:1])))
-    if not any(map(images_in, subfolders(path))):
+        train = train or [f for f in inner if f not in others] or [others.pop()]
+        meant = ["--train", str(train[0])] + (["--test", str(others[0])] if others else [])
+        raise LabError(f"{path}: the class folders are one level deeper; use {shlex.join(meant)}")
+    if not classes:
         meant = "give a folder that contains one folder of images per class"
         if images_in(path):
             meant = f"give its parent, {path.resolve().parent}"
@@ -76,11 +79,12 @@ def tracks_in_names(files, labels, names):
     smallest third holds under 20% of its images, or its largest third over 60%.
     """
     starts = [file.stem.rpartition("_")[0] for file in files]
-    found, tracks, sizes = np.unique([f"{label} {start}" for label, start in zip(labels, starts)],
-                                     return_inverse=True, return_counts=True)
+    found, first, tracks, sizes = np.unique(
+        [f"{label} {start}" for label, start in zip(labels, starts)],
+        return_index=True, return_inverse=True, return_counts=True)
     if not all(starts) or len(found) == len(files):
         return None, ""
-    classes = np.array([int(name.split(" ")[0]) for name in found])
+    classes = labels[first]
     for label in np.unique(classes):
         own = np.sort(sizes[classes == label])
         third = max(1, round(len(own) / 3))
@@ -92,7 +96,7 @@ def tracks_in_names(files, labels, names):
 
 
 def digest(file):
-    """Return the SHA-256 of the content of `file`, or of nothing if it cannot be read."""
+    """Return the SHA-256 of the content of `file`, or of what can be read of it."""
     found = hashlib.sha256()
     try:
         with open(file, "rb") as opened:
@@ -107,7 +111,8 @@ def decode(files, size):
     """Decode `files`; return uint8 (N, size, size, 3), and the indices of those that could be read.
 
     Each file is decoded once, in threads, into a file in data/cache/, which is mapped into
-    memory. Its name is a hash of the contents of `files`. Files that cannot be read are left out.
+    memory. Its name is a hash of the contents of `files`, the size and Pillow's version. Files
+    that cannot be read are left out.
     """
 
     def read(file):
@@ -133,7 +138,7 @@ def decode(files, size):
         everything = rows
         rows = fill(key + good.tobytes(), len(good),
                     lambda batch: everything[good[batch.start:batch.stop]])
-    return np.memmap.__getitem__(rows, "pixels"), good
+    return np.memmap.__getitem__(rows, "pixels"), good  # a view: rows["pixels"] would be a copy
 
 
 def report_left_out(path, classes):
@@ -149,7 +154,7 @@ def report_left_out(path, classes):
             f"{kind} {others[kind]}" for kind in sorted(others, key=lambda k: (-others[k], k))[:9])
                          + ")"),
                         (below, "images in subfolders of the class folders"),
-                        (len(empty), f"folders without images of a class ({', '.join(empty)})")):
+                        (len(empty), f"folders that are not classes ({', '.join(empty)})")):
         if count:
             say(f"{path}: ignored {count} {what}")
 
@@ -157,9 +162,9 @@ def report_left_out(path, classes):
 def first_tracks(tracks, labels, tracked, limit):
     """Return the indices of the images in the first `limit` tracks of each class.
 
-    If tracks are not known (`tracked`), take the first limit * 30 images of each class instead.
+    Unless tracks are known (`tracked`), take the first limit * 30 images of each class instead.
     """
-    limit = limit if tracked else limit * TRACK
+    limit *= 1 if tracked else TRACK
     firsts = [np.unique(tracks[labels == label])[:limit] for label in np.unique(labels)]
     return np.flatnonzero(np.isin(tracks, np.concatenate(firsts)))
 
@@ -187,8 +192,8 @@ def read_folder(path, size, limit=None):
         try:
             read_image(file, size)
         except LabError as error:
-            say(f"left out: {printable(error)}")
+            say(f"ignored: {printable(error)}")
     if len(good) < len(files):
-        say(f"{path}: {len(files) - len(good):,} of {len(files):,} images are left out")
+        say(f"{path}: ignored {len(files) - len(good):,} of {len(files):,} images")
     return SimpleNamespace(images=images, labels=labels[good], names=names, numbered=numbered,
                            tracks=tracks[good], tracked=tracked, why=why)

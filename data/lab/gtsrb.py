@@ -24,7 +24,7 @@ def numbers(signs, key, high):
     if isinstance(array, list) or array.dtype.kind not in "uif":
         raise LabError(f"{key} have dtype {getattr(array, 'dtype', 'object')}, not numbers")
     if not array.size:
-        raise LabError("it holds no images")
+        raise LabError("contains no images")
     least, most = array.min(), array.max()
     if not np.isfinite([least, most]).all():
         raise LabError(f"{key} hold values that are not finite (NaN or infinite)")

@@ -11,20 +11,20 @@ from data.lab.tf1 import tf
 
 LAYERS = "conv1", "conv2", "conv3", "conv4", "conv5"
 CHANNELS = 16  # of each layer, those of the highest mean activation
-MAP = 56  # pixels of a channel's map in the figure
-IMAGE = 227  # and of the image
-LEFT = 60  # for the names of the layers
-FIGURE = 300_000  # bytes of a figure, about
+MAP = 56  # pixels of a channel along a side, in the figure
+IMAGE = 227  # pixels of the image along a side, in the figure
+LEFT = 60  # pixels for the names of the layers
+FIGURE = 300_000  # bytes of a figure's file, about
 
 
 def stretch(values):
-    """`values` as uint8 from 0, the least of them, to 255, the largest."""
+    """`values` as uint8, scaled from 0 (the minimum) to 255 (the maximum)."""
     low, high = values.min(), values.max()
     return (255 * (values - low) / max(high - low, 1e-12)).round().astype(np.uint8)
 
 
 def draw_filters(W):
-    """A PIL image of conv1's filters, W (11, 11, 3, 96), each from its least to its largest value.
+    """A PIL image of conv1's filters, W (11, 11, 3, 96), each scaled to its own range.
 
     They were trained on BGR, so red and blue are exchanged to show the colours they look for.
     """
@@ -32,7 +32,7 @@ def draw_filters(W):
 
 
 def draw_look(image, answer, gradient, *activations):
-    """A PIL image of one image: as it is fed, the saliency over it, the channels below.
+    """A PIL image of one image: as it is fed, its saliency beside it, the channels below.
 
     image, gradient: (size, size, 3); answer: number and name of the most probable class;
     activations: (height, width, channels) of each of LAYERS.
@@ -42,7 +42,7 @@ def draw_look(image, answer, gradient, *activations):
     heat = heat.resize((IMAGE, IMAGE), Image.Resampling.BILINEAR)
     saliency = Image.composite(Image.new("RGB", fed.size, "red"), fed.convert("L").convert("RGB"),
                                heat)
-    top = figures.grid([*map(np.asarray, (fed, saliency))], 2, IMAGE, width=IMAGE + 60,
+    top = figures.grid([np.asarray(fed), np.asarray(saliency)], 2, IMAGE, width=IMAGE + 60,
                        captions=[f"fed: {len(image)}x{len(image)}", f"saliency: {answer}"])
     maps = [stretch(layer[..., channel]) for layer in activations for channel in
             np.argsort(-layer.mean(axis=(0, 1)), kind="stable")[:CHANNELS]]

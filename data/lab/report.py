@@ -95,7 +95,7 @@ class Run:
                   for name, value in zip(names, self.history[-1])]
         self.writer.add_summary(tf.Summary(value=values), len(self.history))
         if not np.isfinite(self.history[-1]).all():
-            raise LabError("training diverged: the loss is not a number any more; "
+            raise LabError("training diverged: the loss is no longer a number; "
                            "choose a smaller --learning-rate")
 
     def print_accuracy(self, what, probs, data, indices=slice(None)):

@@ -75,7 +75,7 @@ class Dtype:
     def __init__(self, code, *_):
         self.code, self.order = text(code), "|"
         if re.fullmatch(r"[USVcmM]\d{0,9}", self.code):
-            raise LabError(f"holds an array of dtype {self.code}, which are not numbers")
+            raise LabError(f"holds an array of dtype {self.code}, not of numbers")
         if not re.fullmatch(r"[fiu][1248]|b1|O8?", self.code):
             refuse(f"arrays of dtype {self.code}")
 

@@ -105,8 +105,8 @@ def read_weights(path, layers=tuple(SHAPES), *, names=None, classes=None, head=N
         elif trained[1] != here[1]:
             trained, here = (f"{kind} ({digits[:8]})" for kind, digits in (trained, here))
             raise LabError(f"{head}: was trained on {trained}, but {path} holds {here}; train "
-                           "again: python train_feature_extraction.py, or give the head's weights "
-                           "with --weights")
+                           "again: python train_feature_extraction.py, or use --weights with the "
+                           "weights that the head was trained on")
         return weights
 
     def read(file):

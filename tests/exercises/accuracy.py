@@ -25,8 +25,8 @@ SIZE = 300  # of a batch
 HINTS = {
     "[Uu]ninitialized|does not exist": "TensorFlow's metrics accumulate over batches, in variables "
         "that nothing initializes here; the accuracy of a single batch is needed.",
-    "NoneType": "data.test may be None, and test data must not select the epoch, or no "
-                "independent data would be left.",
+    "NoneType": "Evaluate the epochs on data.validation: data.test may be None, and must not "
+                "select the epoch, or no independent data would be left.",
 }
 BATCH = {  # "It is ...", of scores s (N, 43), labels y (N,) and their rank r in the scores (N,)
     "the fraction of incorrect predictions": lambda s, y, r: (r > 0).mean(),
@@ -37,11 +37,11 @@ BATCH = {  # "It is ...", of scores s (N, 43), labels y (N,) and their rank r in
     "the fraction of images whose label is the least probable": lambda s, y, r: (r == 42).mean(),
     "computed on the wrong axis: it needs the most probable class of each image":
         lambda s, y, r: [np.mean(t.argmax(0) == y) for t in (s, softmax(s, 1)) if len(y) == 43],
-    "always 0 or 1, as if cast to an integer, or not compared by image": lambda s, y, r: [0, 1],
+    "always 0 or 1: cast to an integer, or not computed image by image": lambda s, y, r: [0, 1],
     "the mean probability of the correct class, not the fraction of correct predictions":
         lambda s, y, r: softmax(s, 1)[np.arange(len(y)), y].mean(),
     "of labels shifted by one": lambda s, y, r: [np.mean(s.argmax(1) == y + i) for i in (1, -1)],
-    "that of all pairs of image and class, most of which are correct for any head":
+    "an average over all pairs of image and class, most of which any head gets right":
         lambda s, y, r: np.mean(1 - 2 / CLASSES * (r > 0)),
 }
 ALL = "More images than the batch size are fed at once. With --no-cache, they may not fit into " \
@@ -149,12 +149,12 @@ def check_epochs(answer, graph, sess, evaluate):
         result, right = names["result"], evaluate(sess, graph, feed, validation, SIZE)
         expect(not same(result, training) and not same(result, np.r_[training, validation]),
                "After an epoch, the head is evaluated on its own training images. That measures "
-               "memory, not how well it recognises new signs.")
+               "memorisation, not how well it recognises new signs.")
         expect(not close(result.probs, last), "The head is not evaluated again after each epoch, "
                "so the best epoch may be missed.")
         expect(same(result, validation), "After an epoch, the head must be evaluated on the "
                f"{len(validation)} images of data.validation, each of them once: a few images give "
-               "a chance result.")
+               "a noisy result.")
         expect(close(result.probs, right.probs),
                ORDER.format("The validation images are evaluated", "data.validation"))
         expect(close([result.accuracy, result.loss], [right.accuracy, right.loss]), "`result` "

@@ -84,8 +84,8 @@ def check_data(answer, images, labels, seed, again):
            f"epochs of {COUNT}, with different batches. Once for each image is enough.")
     expect(most < COUNT, "All images go through the network in a single run. Its layers need about "
            "5 MB per image, too much for a whole data set.")
-    expect(not wrong, "The features that are fed are not fc7 of the images of the batch. They are "
-           "in a different order or from a different layer, so the head learns wrong pairs.")
+    expect(not wrong, "The features that are fed are not fc7 of the images of the batch: they are "
+           "in a different order, or from a different layer.")
 
 
 def check(answer):

@@ -52,7 +52,7 @@ def sigmoid_ce(z, y):
 
 PROBS = {  # "probs ...", of logits z (N, 43) with and without the bias
     "are the logits themselves, which do not add up to 1": lambda z, _: z,
-    "do not depend on the bias, so no class can be more common": lambda _, z: softmax(z, 1),
+    "ignore the bias, which learns how frequent each class is": lambda _, z: softmax(z, 1),
     "went through softmax twice, so they are nearly equal": lambda z, _: softmax(softmax(z, 1), 1),
     "are logarithms of probabilities": lambda z, _: log_softmax(z, 1),
     "come from sigmoid, so they do not add up to 1": lambda z, _: expit(z),
@@ -64,7 +64,7 @@ LOSSES = {  # "The loss ...", of logits z (N, 43) and labels y (N,)
     "uses labels shifted by one, so the head learns the names of other signs": lambda z, y: [
         ce(z, y, 1).mean(), ce(z, y, -1).mean(),
         (ce(z, y, 1) * (y < 42)).mean(), (ce(z, y, -1) * (y > 0)).mean()],
-    "ignores one class, which the one-hot labels do not have":
+    "ignores one class: the one-hot labels need a depth of `classes`":
         lambda z, y: [(ce(z, y) * (y < 42)).mean(), (ce(z, y) * (y > 0)).mean()],
     "applies softmax twice: it never comes near 0, and its gradients are very small":
         lambda z, y: ce(softmax(z, 1), y).mean(),
@@ -86,7 +86,7 @@ def check_variables(graph, sess, features, labels):
         variable = getattr(graph, name)
         expect(any(variable is other for other in tf.trainable_variables()), VARIABLES)
         expect(variable.shape == shape, f"{name} has shape {variable.shape}, but must have "
-               f"{shape}: for W inputs by outputs, for b one number for each of {CLASSES} classes.")
+               f"{shape}: W inputs by outputs, b one number for each of {CLASSES} classes.")
     W, b = sess.run([graph.W, graph.b])
     loss = ce(linear(features, W, b), labels).mean()
     expect(loss < 20, f"The untrained head is confident and wrong: its loss is {loss:.3g}, but "
@@ -104,8 +104,8 @@ def check_probs(graph, sess, run, features, W, b):
     z, right = linear(features, W), softmax(linear(fc7, W, b), 1)
     expect(not close(probs, right), "The head reads fc7 from the network instead of `features`, "
            "so it cannot get features from the cache.")
-    fault = find_fault([probs], PROBS, [z + b, z]) or "are not the softmax over the classes of " \
-        "`features` times W plus b"
+    fault = find_fault([probs], PROBS, [z + b, z]) or "are not softmax(`features` @ W + b), " \
+        "over the classes"
     expect(close(probs, softmax(z + b, 1)) and close(live, right), f"probs {fault}.")
 
 

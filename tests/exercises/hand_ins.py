@@ -88,7 +88,7 @@ def choose(script, files, copy, problem):
         return "absent", f"{script} was not found{problem}."
     (_, path, content, wrong), *_ = best
     if len({file[2:] for file in best}) > 1:
-        return "double", f"{script} was found more than once: {', '.join(f[1] for f in best)}."
+        return "double", f"Keep only one {script}; found: {', '.join(f[1] for f in best)}."
     if wrong:
         return "absent", f"{path} cannot be read: {wrong}."
     copy.write_bytes(content)

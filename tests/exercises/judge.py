@@ -37,15 +37,15 @@ class Answer:
         for other, file in EXERCISES.items():
             here, count = [match[1] for match in marked].count(other), len(MODULES[other].LINES)
             expect(file != script or here == count,
-                   f"{script} has {here} places from `# Exercise {other}` to `# End of {other}`, "
+                   f"{script} has {here} parts from `# Exercise {other}` to `# End of {other}`, "
                    f"not {count}: put the exercise markers back around your code.", "broken")
         for match in marked:
             start, end = match.span(2)
             if match[1] != name:  # blank, or an error there would be reported here
                 source = source[:start] + re.sub(".", " ", match[2]) + source[end:]
                 continue
-            expect(GIVEN not in match[0].partition("\n")[0], "The teacher's hand-out contains this "
-                   "solution.", "given")
+            expect(GIVEN not in match[0].partition("\n")[0], "This solution was already in the "
+                   "hand-out.", "given")
             first = source.count("\n", 0, start) + 1
             blank = EMPTY.search(match[2])
             if blank or not re.search(r"^\s*[^\s#]", match[2], re.MULTILINE):
@@ -106,7 +106,7 @@ def explain(error, hints, script):
     """Wrong, for an exception that a solution in `script` raised."""
     kind, place, reason = type(error).__name__, "in the code that uses it", "nothing"
     if isinstance(error, SyntaxError):
-        return Wrong(f"Python cannot read {script}, line {error.lineno or 1}: {error.msg}.",
+        return Wrong(f"Syntax error in {script}, line {error.lineno or 1}: {error.msg}.",
                      "broken")
     with contextlib.suppress(BaseException):  # an exception of the student's may be unprintable
         reason = first_reason(error)
@@ -123,7 +123,7 @@ def explain(error, hints, script):
 
 def judge(name, path):
     """Check the exercise in the script `path`; returns a remark, perhaps "". Raises Wrong."""
-    expect(path.is_file(), f"{path.name} is not there, or not an ordinary file.", "absent")
+    expect(path.is_file(), f"{path.name} is missing, or not an ordinary file.", "absent")
     try:
         with tokenize.open(path) as file:  # in the encoding that its first lines declare
             source = file.read()

@@ -14,9 +14,9 @@ HINTS = {
         "The optimiser finds nothing to train: it needs variables that the loss depends on and "
         "that are not frozen.",
     r"numpy\(\) is only available": "The second argument of minimize() is the step counter; "
-                                    "pass the variables by name.",
-    "`fetch`|Fetch argument|has invalid type": "A session cannot run `train_op`: it must be the "
-        "operation of one step, not the optimiser itself.",
+                                    "pass the variables as var_list=[...].",
+    "`fetch`|Fetch argument|has invalid type": "A session cannot run `train_op`: it must be what "
+        "minimize() returns, not the optimiser itself.",
     "has no attribute 'minimize'": "Keras optimisers do not work in a graph; see tf.train.",
 }
 STEPS = 100
@@ -69,12 +69,12 @@ def check(answer):
     expect(end < 0.99 * start, f"{how}: a step must lower the loss.")
     steep = np.abs(uphill) > 0.01 * np.abs(uphill).max()
     share = np.mean((after[0] - before[0])[steep] * uphill[steep] < 0)
-    expect(share > 0.95, f"A step changes only {share:.0%} of the weights in W against their "
-           "gradients, and the others in the wrong direction or not at all.")
+    expect(share > 0.95, f"A step moves only {share:.0%} of the weights in W downhill, "
+           "against their gradients, and the others uphill or not at all.")
     expect(max(losses) < 3 * start, f"{how}, but it reaches {max(losses):.2f} on the way: the "
            "steps are too large, and destroy what was learned.")
     expect(last > rate / 3, f"In {STEPS} steps, about three epochs, the rate shrinks from "
-           f"{rate:.3g} to {last:.3g}: soon the head learns nothing more.")
+           f"{rate:.3g} to {last:.3g}: soon the head stops learning.")
     expect(end < start / 10, f"The head learns too slowly: {how}. Adam brings it below 0.01 at the "
            "same learning rate.")
     return ""

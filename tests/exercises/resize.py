@@ -41,7 +41,7 @@ FAULTS = {  # of images p (n, height, width, 3), before or after resizing
     "The colours are in the order BGR: red signs become blue": lambda p: [p[..., ::-1]],
     "The images are grey: all three channels are the same": lambda p: [
         np.repeat(p @ np.array(mix)[:, None], 3, -1) for mix in ([1 / 3] * 3, [.2989, .587, .114])],
-    "Negative values are lost, about half of all: the mean is already subtracted":
+    "Negative values, about half of them, are lost: the mean is already subtracted":
         lambda p: [np.maximum(p, 0), np.clip(p, 0, 255), np.clip(p, 0, 1), abs(p)],
     "A mean is subtracted a second time": lambda p: [p - [123.68, 116.779, 103.939], *(
         p - p.mean(axis, keepdims=True) for axis in ((1, 2, 3), (1, 2), None))],
@@ -59,11 +59,11 @@ def run_lines(answer, size):
 def check_placeholder(x):
     shape = tuple(x.shape) if x.shape.rank is not None else ()
     expect(shape[1:3] != (227, 227), f"The placeholder has shape {x.shape}, so everyone who feeds "
-           "images would have to resize them before, in the same way.")
+           "images would have to resize them first, in the same way.")
     expect(len(shape) == 4 and all(a in (b, None) for a, b in zip(shape[1:], (32, 32, 3))),
            f"The placeholder has shape {x.shape}; {FED}.")
-    expect(x.dtype in (tf.float32, tf.float64), f"The placeholder holds {x.dtype.name}. The "
-           "images have their mean subtracted, so they contain fractions and negative values.")
+    expect(x.dtype in (tf.float32, tf.float64), f"The placeholder holds {x.dtype.name}, but "
+           "must hold float32: without their mean, images contain fractions and negative values.")
     expect(shape[0] is None, f"The number of images is fixed at {shape[0]}. {ANY}")
 
 
@@ -72,7 +72,7 @@ def explain(found, right, kernels, images, enlarge):
     if kernel := find_fault([found], {name: lambda _, values=values: values
                                       for name, values in kernels.items()}, [found]):
         return Wrong(f"The images are sampled {kernel}. The course and the training script use "
-                     "bilinear sampling.")
+                     "TensorFlow 1's bilinear sampling.")
     if fault := find_fault([found], FAULTS, [right]) or find_fault([found], {
             name: lambda p, change=change: list(map(enlarge, change(p)))
             for name, change in FAULTS.items()}, [images]):
