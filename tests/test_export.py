@@ -44,8 +44,8 @@ def test_predicts_as_the_script_wherever_it_is_moved(run_main, named, tmp_path, 
         Image.fromarray(image).save(tmp_path / f"{i}.png")
     save_weights(tmp_path / "w.npy", {**named, "names": named.names, "size": 40})
     script = []
-    monkeypatch.setattr(traffic_sign_inference, "look", lambda sess, x, fed, _: script.extend(
-        sess.run(["probs:0", "fc7:0"], {x: fed})))
+    monkeypatch.setattr(traffic_sign_inference, "look", lambda sess, x, files, read, _: (
+        script.extend(sess.run(["probs:0", "fc7:0"], {x: [*map(read, files)]}))))
     (tmp_path / "model").mkdir()
     run_main(traffic_sign_inference, tmp_path, "--weights", tmp_path / "w.npy", "--look",
              "--export", tmp_path / "model")
