@@ -62,7 +62,7 @@ def train(*arguments):
     return [float(seconds) for seconds in re.findall("Time: (.*) seconds", output.getvalue())]
 """
 
-# Start-up, up to the first output for two images. The naive way: weights as constants.
+# Start-up, up to the first output for two images. The baseline: weights as constants.
 START = """
 x = tf.placeholder(tf.float32, (None, 227, 227, 3))
 probs = alexnet.AlexNet(x)
@@ -71,7 +71,7 @@ sess.run(tf.global_variables_initializer())
 sess.run(probs, {x: np.zeros((2, 227, 227, 3), np.float32)})
 report(time.time() - start, time.time() - imported)
 """
-NAIVE = "alexnet.variable = lambda array, name: tf.Variable(array, name=name)\n" + START
+BASELINE = "alexnet.variable = lambda array, name: tf.Variable(array, name=name)\n" + START
 
 # The course's way: in each epoch all images go through the network again. Ten epochs are
 # estimated from two epochs of a sample.
@@ -129,10 +129,10 @@ def write_subset(data, count, path):
 
 
 def compare_start(folder, rounds):
-    ours, naive = take_turns(folder, rounds, START, NAIVE)
+    lab, baseline = take_turns(folder, rounds, START, BASELINE)
     names = "first output, s", "... after TensorFlow's import, s", "peak memory, GB"
-    table(["start-up", "ours", "naive", "naive / ours"],
-          *([name, a, b, b / a] for name, a, b in zip(names, ours, naive)))
+    table(["start-up", "this lab", "baseline", "baseline / this lab"],
+          *([name, a, b, b / a] for name, a, b in zip(names, lab, baseline)))
 
 
 def compare_training(folder, rounds, count):

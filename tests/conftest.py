@@ -1,7 +1,7 @@
 """What the tests share.
 
-Every test runs in a lab of its own, an empty folder: what lies in the user's data/ is not
-seen, and nothing is written there. Stand-ins are made once for all tests.
+Every test runs in a separate lab, an empty folder: what is in the user's data/ is not
+seen, and nothing is written there. Synthetic files are made once for all tests.
 """
 import contextlib
 import os
@@ -61,12 +61,12 @@ def copy_code(folder):
 
 
 @contextlib.contextmanager
-def bad_file(message=None, cure="data/"):
-    """The block has to end in a LabError with `message`, one short line that ends in the cure."""
+def bad_file(message=None, fix="data/"):
+    """The block has to end in a LabError with `message`, one short line that ends in the fix."""
     with pytest.raises(LabError, match=message) as error:
         yield
     line = str(error.value)
-    assert "\n" not in line and len(line) < 500 and cure in line
+    assert "\n" not in line and len(line) < 500 and fix in line
 
 
 @pytest.fixture(scope="session")
@@ -84,7 +84,7 @@ def weights():
 
 @pytest.fixture(scope="session")
 def dataset():
-    """Drawn signs, two tracks of each class."""
+    """Synthetic signs, two tracks of each class."""
     return signs.make_dataset(tracks_per_class=2)
 
 
@@ -96,7 +96,7 @@ def drawn(dataset):
 
 @pytest.fixture
 def few(drawn):
-    """Every tenth of the drawn signs: a data set as in train.p, with its tracks."""
+    """Every tenth of the synthetic signs: a data set as in train.p, with its tracks."""
     images, labels = drawn
     tracks = np.arange(len(labels)) // TRACK
     return {"features": images[::10], "labels": labels[::10], "tracks": tracks[::10]}

@@ -1,4 +1,4 @@
-"""The bottleneck cache: what it serves is fc7 of these images, whatever happened before."""
+"""The bottleneck cache: what it returns is fc7 of these images, whatever happened before."""
 import contextlib
 import shutil
 from types import SimpleNamespace

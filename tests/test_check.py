@@ -1,4 +1,4 @@
-"""The exercises' checks: they catch wrong answers, say what is wrong, and pass the right ones."""
+"""The checks catch incorrect solutions, say what is wrong, and pass correct ones."""
 import os
 import re
 import sys
@@ -96,7 +96,7 @@ for batch in {batches}:
     {more}""", None
 
 
-def judged(indices, before="", after=""):
+def evaluated(indices, before="", after=""):
     return None, None, f"{before}result = evaluate(sess, graph, feed, {indices}, 128)\n{after}"
 
 
@@ -232,13 +232,13 @@ train_op = adam.apply_gradients([(tf.clip_by_value(gradient, 0, 1), variable)
         ("order of `indices`", *evaluate("batches(np.sort(indices), batch_size)")),
         ("More images than the batch", *evaluate("[indices]")),
         ("changes the head", *evaluate(more="sess.run(graph.train_op, feed(batch))")),
-        ("its own training images", *judged("data.training")),
-        ("order of `data.validation`", *judged("np.sort(data.validation)")),
-        ("each of them once", *judged("data.validation[:20]")),
-        ("not evaluated again after each epoch", *judged("data.validation", "if epoch == 1: ")),
-        ("must not select the epoch", *judged("np.arange(len(data.test.labels))")),
-        ("must not select the epoch", *judged("data.test")),
-        ("`result` differs from", *judged("data.validation", after="result.accuracy = 0.9")),
+        ("its own training images", *evaluated("data.training")),
+        ("order of `data.validation`", *evaluated("np.sort(data.validation)")),
+        ("each of them once", *evaluated("data.validation[:20]")),
+        ("not evaluated again after each epoch", *evaluated("data.validation", "if epoch == 1: ")),
+        ("must not select the epoch", *evaluated("np.arange(len(data.test.labels))")),
+        ("must not select the epoch", *evaluated("data.test")),
+        ("`result` differs from", *evaluated("data.validation", after="result.accuracy = 0.9")),
     ],
     "caching": [
         ("mean of each image is not", caching("images[batch].astype(np.float32)")),
@@ -308,8 +308,8 @@ for batch in np.array_split(indices, -(-len(indices) // batch_size)):
     loss += sess.run(graph.loss, feed(batch)) * share
     accuracy += sess.run(graph.accuracy, feed(list(batch))) * share
     probs += [sess.run(graph.probs, feed(batch))]""", None),
-        ("", *judged("data.validation", after="if result.accuracy > 2:\n    break")),
-        ("", *judged("data.validation", after="evaluate(sess, graph, feed, data.training, 64)")),
+        ("", *evaluated("data.validation", after="if result.accuracy > 2:\n    break")),
+        ("", *evaluated("data.validation", after="evaluate(sess, graph, feed, data.training, 64)")),
     ],
     "caching": [
         ("", caching()),

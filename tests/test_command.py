@@ -15,9 +15,9 @@ from data.lab.command import LabError, about
 
 
 @pytest.mark.parametrize("raised, status, printed", [
-    (LabError("a: wrong; cure\nit"), 2, "x.py: a: wrong; cure it\n"),
+    (LabError("a: wrong; fix\nit"), 2, "x.py: a: wrong; fix it\n"),
     (LabError("a\x1b[2J\rb: wrong"), 2, "x.py: a\\x1b[2J b: wrong\n"),
-    (LabError("x" * 5_000_000 + "; the cure"), 2, "x; the cure\n"),
+    (LabError("x" * 5_000_000 + "; the fix"), 2, "x; the fix\n"),
     (OSError(28, "No space left on device", "file"), 2, "No space left on device: 'file'\n"),
     (KeyboardInterrupt(), 130, "\nx.py: interrupted\n"),
 ])
@@ -138,7 +138,7 @@ ANSWER = MAIN.replace("raise LabError('\\u901a: wrong')", "say('reported')\n    
 
 
 def run(code, redirect="", **environment):
-    """A process of its own that runs `code`."""
+    """Run `code` in a separate process."""
     command = ["sh", "-c", f'exec "$0" -c "$1" {redirect}', sys.executable, code]
     return subprocess.run(command, cwd=LAB, capture_output=True, text=True, check=False,
                           env={**os.environ, **environment})

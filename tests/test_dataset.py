@@ -91,7 +91,7 @@ def test_a_class_with_one_track_is_told(load, few, capsys):
 
 
 def make_folders(folder, labels, names):
-    """Folders of random pictures, all of the same names."""
+    """Folders of random images, all of the same names."""
     rng = np.random.default_rng(0)
     for label in labels:
         (folder / label).mkdir(parents=True, exist_ok=True)
@@ -102,11 +102,11 @@ def make_folders(folder, labels, names):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Two classes, 3 tracks of 2 pictures in each, among other files."""
+    """Two classes, 3 tracks of 2 images in each, among other files."""
     folder = tmp_path / "my"
     make_folders(folder, ["cat", "dog"], [f"pet{i // 2}_{i % 2}" for i in range(6)])
     for other in (".hidden.png", "notes.txt", "GT-00000.csv"):
-        (folder / "cat" / other).write_text("no picture")
+        (folder / "cat" / other).write_text("no image")
     (folder / ".git").mkdir()
     return folder
 
@@ -373,7 +373,7 @@ def test_size_is_of_folders_only(load, few):
 
 @pytest.mark.parametrize("size", [32, 227])
 def test_own_classes_from_end_to_end(tmp_path, run_main, size):
-    """Five classes of drawn signs as a folder, from training to named inference."""
+    """Five classes of synthetic signs as a folder, from training to named inference."""
     folder, head = tmp_path / "my_images", paths.DATA / "traffic_sign_head.npy"
     run_main(draw, folder, "--classes", 5)
     names = sorted(path.name for path in folder.iterdir())
@@ -386,7 +386,7 @@ def test_own_classes_from_end_to_end(tmp_path, run_main, size):
     assert weights.names == names and weights.size == size and len(weights["fc8"][1]) == 5
     (copy,) = paths.DATA.glob("runs/*/head.npy")
     assert copy.read_bytes() == head.read_bytes()
-    pictures = sorted(folder.glob("*/00000_00029.png"))  # of tracks that trained or validated
-    output = run_main(traffic_sign_inference, "--head", head, *pictures)
+    images = sorted(folder.glob("*/00000_00029.png"))  # of tracks that trained or validated
+    output = run_main(traffic_sign_inference, "--head", head, *images)
     assert {*re.findall(r"(?m)^(.+): [01]\.\d{3}$", output)} == {*names}
     assert output.count("Image") == 5

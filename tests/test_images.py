@@ -117,7 +117,7 @@ def test_exif_turns_and_mirrors(read, tmp_path, mode, turn):
     picture = deep if mode == "I;16" else Image.fromarray(pixels).convert(mode)
     picture.save(tmp_path / "turned.png", exif=exif)
     if mode == "P" and turn in (2, 4, 5, 7):  # which imageio would read wrong
-        with bad_file("has a rare pixel format .*mode P", cure="give an ordinary PNG"):
+        with bad_file("has a rare pixel format .*mode P", fix="give an ordinary PNG"):
             read(tmp_path / "turned.png", 32)
         return
     shown = pixels.T if turn > 4 else pixels
@@ -150,7 +150,7 @@ def test_a_jpeg_of_many_scans_is_refused_before_it_is_decoded(read, tmp_path, mo
     scan = content[content.rindex(b"\xff\xda"):-2]
     (tmp_path / "slow.jpg").write_bytes(content[:-2] + scan * 20_000 + content[-2:])
     monkeypatch.setattr(ImageFile.ImageFile, "load", lambda self: pytest.fail("decoded"))
-    with bad_file("slow.jpg: has 20,0.. scans, more than 100", cure="give an ordinary"):
+    with bad_file("slow.jpg: has 20,0.. scans, more than 100", fix="give an ordinary"):
         read(tmp_path / "slow.jpg", 32)
 
 

@@ -17,7 +17,7 @@ from data.lab.weights import read_weights, save_weights
 
 FORM = r"(Image {}\n(?:[^\n]+: [01]\.\d{{3}}\n){{5}}\n)"
 TIME = r"Time: \d+\.\d{3} seconds\n"
-TOLD = """\
+NOTICE = """\
 Using synthetic files in place of bvlc-alexnet.npy, train.p, poodle.png,
 weasel.png, construction.jpg, stop.jpg. With synthetic weights, AlexNet's own
 predictions are meaningless. To get real files, run: python data/download.py
@@ -59,7 +59,7 @@ def test_as_a_student_runs_it(tmp_path, standins):
     ran = subprocess.run([sys.executable, tmp_path / "lab" / "imagenet_inference.py"],
                          capture_output=True, text=True, cwd=elsewhere, check=True)
     assert_form(ran.stdout, caffe_classes.class_names)
-    assert ran.stderr.count(TOLD) == 1 and list(elsewhere.iterdir()) == []
+    assert ran.stderr.count(NOTICE) == 1 and list(elsewhere.iterdir()) == []
 
 
 def test_own_images_and_folders_of_them(run_main, weights_file, tmp_path):
@@ -110,7 +110,7 @@ def test_bad_input_is_an_error(run_main, tmp_path, monkeypatch, script, argument
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
     (tmp_path / "page.jpg").write_text("<html>404</html>")
-    with bad_file(message, cure=""):
+    with bad_file(message, fix=""):
         run_main(script, *arguments)
 
 
@@ -135,7 +135,7 @@ def test_results_before_a_damaged_image_are_printed(run_main, weights_file, tmp_
 
 
 def test_real_pictures(run_main, weights_file, real_data):
-    """The course's own pictures, found in data/, are read as they are."""
+    """The course's images, found in data/, are read as they are."""
     pictures = [real_data / name for name in ("poodle.png", "weasel.png")]
     for picture in pictures:
         (paths.DATA / picture.name).symlink_to(picture)
@@ -152,7 +152,7 @@ def test_class_names_are_the_known_list(real_data):
     assert caffe_classes.class_names == lines
 
 
-# Stand-ins
+# Synthetic files
 
 
 def test_standins_are_made_once_and_always_the_same(lab, capsys):
@@ -168,7 +168,7 @@ def test_standins_are_made_once_and_always_the_same(lab, capsys):
         assert standin.find(name).read_bytes() == content
     (paths.DATA / "stop.jpg").write_bytes(b"real")
     assert standin.find("stop.jpg") == paths.DATA / "stop.jpg"
-    assert capsys.readouterr().err == TOLD  # once
+    assert capsys.readouterr().err == NOTICE  # once
 
 
 def test_standin_weights_are_a_weights_file():

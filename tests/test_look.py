@@ -1,4 +1,4 @@
-"""What --look draws: of each image, the figure of its own channels and pixels."""
+"""What --look draws: of each image, a figure of its channels and pixels."""
 from types import SimpleNamespace
 
 import numpy as np
@@ -42,7 +42,7 @@ def read(number):
 
 
 def test_each_image_has_its_figure(network, capsys):
-    """Of 40 images, in batches; they are too dark, and too bright, for a picture as they are."""
+    """Of 40 images, in batches; they are too dark, and too bright, to be shown as they are."""
     images = [np.full((8, 8, 3), -1000, np.float32) for _ in range(40)]
     for i, image in enumerate(images):
         image[i % 8, i // 8] = 3000

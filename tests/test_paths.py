@@ -48,7 +48,7 @@ def test_a_special_file_is_not_replaced(tmp_path):
     assert (tmp_path / "pipe").is_fifo()
 
 
-@pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
+@pytest.mark.skipif(os.name == "nt", reason="links need permissions on Windows")
 def test_a_link_stays_one(tmp_path):
     (tmp_path / "disk").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "disk" / "file")
@@ -75,7 +75,7 @@ def test_two_writers_at_once_both_end_well(tmp_path):
     assert (tmp_path / "file").read_bytes() == b"one" and len(list(tmp_path.iterdir())) == 1
 
 
-@pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
+@pytest.mark.skipif(os.name == "nt", reason="links need permissions on Windows")
 @pytest.mark.parametrize("name, make", [
     ("runs", paths.new_run), ("cache", lambda: cache.fill("a", "b", ("u1", ()), 1, None, ""))])
 def test_a_folder_on_a_disk_that_is_not_mounted_is_an_error(lab, name, make):

@@ -1,4 +1,4 @@
-"""What a run prints and draws: intervals that are true, recalls, pictures, folders."""
+"""What a run prints and draws: intervals that are true, recalls, figures, folders."""
 import re
 import tracemalloc
 from types import SimpleNamespace

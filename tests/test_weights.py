@@ -144,7 +144,7 @@ def test_a_head_given_as_weights(path):
 
 @pytest.mark.parametrize("more", [{}, {"names": list("abcdefg")}])
 def test_the_classes_of_fc8_are_those_asked_for(path, layers, more):
-    """Such as ImageNet's 1,000: with names of its own, fc8 is another layer of that size."""
+    """Such as ImageNet's 1,000: with other names, fc8 is another layer of that size."""
     save_weights(path, {**layers, **more})
     with bad_file("fc8 has 7 classes, not ImageNet's", "traffic_sign_inference.py as --weights"):
         read_weights(path, classes=7 if more else 1000)

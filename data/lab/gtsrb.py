@@ -95,7 +95,7 @@ def read_signs(path, what="train"):
 
     Returns images: uint8 (N, 32, 32, 3) RGB; labels: int64 (N,) from 0; names: one for each
     class, from the key `names`, GTSRB's for 43 classes, else "class 0" and so on; numbered:
-    whether it has no names of its own; tracks: the number of each image's track, int64 (N,),
+    whether it has no own names; tracks: the number of each image's track, int64 (N,),
     from the key `tracks` or as find_tracks finds it, else each image is its own track; tracked:
     whether the tracks are known. Raises LabError, with one line to show, when the file is bad.
     """

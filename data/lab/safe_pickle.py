@@ -41,7 +41,7 @@ CODES = {opcode.code.encode("latin1"): opcode for opcode in pickletools.opcodes}
 
 
 def refuse(wanted):
-    """Raise the LabError for a pickle that asks for what could run code."""
+    """Raise the LabError for a pickle that refers to what could run code."""
     raise LabError(f"rejected: it refers to '{printable(wanted[:60])[:60]}', which arrays do not "
                    "need and which could run code: delete the file")
 
@@ -178,7 +178,7 @@ def check(file):
 def load(file):
     """Return the content of the pickle in the rest of the binary `file`, its arrays as Array.
 
-    Runs no code. Raises LabError for a pickle that asks for what could run code, or that holds
+    Runs no code. Raises LabError for a pickle that refers to what could run code, or that holds
     an array of something else than numbers, and any other exception if it is damaged.
     """
     start = file.tell()

@@ -88,7 +88,7 @@ def read_weights(path, layers=tuple(SHAPES), *, names=None, classes=None, head=N
     path: a NPY file of one pickled dict, by Python 2 or 3: {layer: [W, b]} or
         {layer: {"weights": W, "biases": b}}, keys str or bytes; beside them `names`, a list,
         and `size`, where classes and images are not GTSRB's or ImageNet's
-    names: {number of classes: names} where the file has none; other numbers are refused
+    names: {number of classes: names} where the file has none; other numbers are rejected
     classes: how many classes fc8 must have, without names in the file
     head: the path of a file whose fc8 is taken; the fc8 in `path` is ignored, and its backbone
         must be the one that the head was trained on

@@ -1,4 +1,4 @@
-"""Find the lab's scripts in what students hand in, as learning platforms give it to teachers."""
+"""Find the lab's scripts in submissions, in the form in which learning platforms deliver them."""
 import itertools
 import os
 import re

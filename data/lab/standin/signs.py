@@ -57,7 +57,7 @@ def wander(rng, middle, spread, drift):
 def make_frames(rng):
     """Where the sign lies while the camera drives up to it.
 
-    Returns sizes (FRAMES, 2), width and height of the frames in pixels, whole numbers,
+    Returns sizes (FRAMES, 2), width and height of the frames in pixels, integers,
     and boxes (FRAMES, 4), x1, y1, x2, y2 of the sign in them, in pixels, with fractions.
     """
     far = rng.uniform(26, 42)

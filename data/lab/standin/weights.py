@@ -5,7 +5,7 @@ from data.lab.weights import SHAPES
 
 
 def make_weights(seed=0):
-    """{layer: [W, b]} of AlexNet's shapes: untrained, yet fc7 tells traffic signs apart.
+    """{layer: [W, b]} of AlexNet's shapes: untrained, yet fc7 distinguishes traffic signs.
 
     Edges in conv1, random mixtures in conv2, fc6 and fc8, channels passed on elsewhere:
     each further random layer would cost accuracy. Biases are zero.
@@ -13,8 +13,8 @@ def make_weights(seed=0):
     rng = np.random.default_rng(seed)
 
     def mix(inputs, units):
-        # He-normal: the signal keeps its scale through rectified layers (He et al., 2015).
-        # Of zero mean: rectified inputs share a large mean, which would drown the rest.
+        # He-normal: the signal keeps its scale through layers with ReLU (He et al., 2015).
+        # Of zero mean: inputs after ReLU share a large mean, which would drown the rest.
         W = rng.standard_normal((inputs, units), dtype=np.float32)
         return (W - W.mean(axis=0)) * np.float32(np.sqrt(2 / inputs))
 
