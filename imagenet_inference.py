@@ -1,7 +1,7 @@
 """Step 1: AlexNet names what it sees.
 
-    python imagenet_inference.py                    the course's poodle and weasel
-    python imagenet_inference.py dog.jpg cat.png    your own images, or folders of images
+    python imagenet_inference.py                   the course's two images
+    python imagenet_inference.py dog.jpg folder    your own images and folders
 """
 import time
 

@@ -1,8 +1,9 @@
 """Step 2: AlexNet looks at 32x32 traffic signs, resized in the graph.
 
-    python traffic_sign_inference.py                            the course's two signs
-    python traffic_sign_inference.py sign.jpg                   your own images or folders
-    python traffic_sign_inference.py --head data/traffic_sign_head.npy    after step 3
+    python traffic_sign_inference.py             the course's two signs
+    python traffic_sign_inference.py sign.jpg    your own images and folders
+    python traffic_sign_inference.py --head data/traffic_sign_head.npy
+                                                 after step 3
 
 Exercise: python tests/check.py resize
 """

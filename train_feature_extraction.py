@@ -1,12 +1,12 @@
-"""Step 3: keep AlexNet frozen, and train a new last layer, the head, on traffic signs.
+"""Step 3: keep AlexNet frozen, and train a new last layer, the head, on signs.
 
-    python train_feature_extraction.py                   train the head on train.p
+    python train_feature_extraction.py                   train on train.p
     python train_feature_extraction.py --train FOLDER    your own classes
-    python train_feature_extraction.py --finetune 2      then all layers, for 2 epochs
+    python train_feature_extraction.py --finetune 2      then train all layers
 
-The frozen layers run once over all images; their output, fc7, is cached, and the head trains on
-that. To do an exercise, write the code between `# Exercise NAME` and `# End of NAME`, then run:
-python tests/check.py NAME
+The frozen layers run once over all images; their output, fc7, is cached, and
+the head trains on that. To do an exercise, write the code between
+`# Exercise NAME` and `# End of NAME`, then run: python tests/check.py NAME
 """
 import time
 from types import SimpleNamespace
