@@ -1,8 +1,9 @@
-"""Download the lab's real files into data/: weights, signs and the course's four images.
+"""Download the real files to data/: weights, signs, the course's four images.
 
-Good files are kept. A download that breaks off resumes when the script runs again, if its
-checksum is published. Exit status: 0 when every wanted file is there and good, 1 when one is
-not, 2 on an error such as a full disk. If one source of lab/sources.csv fails, the next is tried.
+Good files are kept. A download that breaks off resumes when the script runs
+again, if its checksum is published. If one source of lab/sources.csv fails,
+the next is tried. Exit status: 0 if every wanted file is there and good, 1 if
+not, 2 on an error such as a full disk.
 """
 import csv
 import hashlib

@@ -1,9 +1,11 @@
-"""Measure what the lab's ways save: seconds and memory, against the ways that they replace.
+"""Measure seconds and memory of the lab's methods and of simpler ones.
 
     python tests/benchmark.py
-    python tests/benchmark.py --train data/train.p --images 39209 --rounds 1 --no-growth
+    python tests/benchmark.py --train data/train.p --images 39209 \\
+        --rounds 1 --no-growth
 
-Each run is a separate process in a copy of the lab. Prints medians over interleaved rounds.
+Each run is a separate process in a copy of the lab. Prints medians over
+interleaved rounds.
 """
 import pickle
 import subprocess

@@ -1,21 +1,23 @@
 """Check your solutions to the exercises in the scripts.
 
     python tests/check.py                      all of them
-    python tests/check.py resize               one: resize freeze fc8 optimiser accuracy caching
-    python tests/check.py --hand-out FOLDER    for teachers: a student copy of the lab
-    python tests/check.py --grade FOLDER...    for teachers: a table of submissions, which are
-                                               folders or .zip files; --csv FILE saves it, and
-                                               --feedback FOLDER a text file for each student
+    python tests/check.py resize               one of: resize freeze fc8
+                                               optimiser accuracy caching
+    python tests/check.py --hand-out FOLDER    for teachers: a student copy
+    python tests/check.py --grade FOLDER...    for teachers: a table of
+        submissions, which are folders or .zip files; --csv FILE saves it, and
+        --feedback FOLDER a text file for each student
 
-Each exercise passes, or the check explains briefly what is wrong and why it matters. It is
-checked separately, with the reference solution for the others. The check runs your code on
-randomly generated images, so any correct solution passes. Exit status: 0, 1 where an exercise
-does not pass, 2 for bad arguments, 3 where the machine is too busy for a verdict.
+Each exercise passes, or the check explains what is wrong and why it matters.
+It is checked separately, with the reference solution for the others. The check
+runs your code on randomly generated images, so any correct solution passes.
+Exit status: 0, 1 if an exercise does not pass, 2 for bad arguments, 3 if the
+machine is too busy for a verdict.
 
-The reference solutions are in tests/exercises/, and some of them in data/lab/finetuning.py. You
-may read them: the course's solution is public, and these checks are for learning. Grading
-withstands mistakes and pranks, but not malicious code: run submissions that you do not trust on
-a separate machine, and read them first.
+The reference solutions are in tests/exercises/ and, in part, in
+data/lab/finetuning.py. You may read them: these checks are for learning.
+Grading withstands mistakes and pranks, but not malicious code: run submissions
+that you do not trust on a separate machine, and read them first.
 """
 import argparse
 import contextlib
