@@ -96,14 +96,14 @@ json.dump(outputs, sys.stdout)
 def outputs(tmp_path_factory, standins, drawn):
     """{command: its output}, of all in the READMEs, run in order in a copy of the lab.
 
-    Its training data are few: two tracks a class, of which every tenth frame is taken.
+    Its training data are few: two tracks a class, of which every 15th frame is taken.
     """
     lab = tmp_path_factory.mktemp("readme")
     copy_code(lab)
     (lab / "data" / "standin").symlink_to(standins)
     images, labels = drawn
     few = {"features": images, "labels": labels, "tracks": np.arange(len(labels)) // TRACK}
-    (lab / "train.p").write_bytes(pickle.dumps({key: a[::10] for key, a in few.items()}))
+    (lab / "train.p").write_bytes(pickle.dumps({key: a[::15] for key, a in few.items()}))
     (lab / "my_folder").mkdir()
     for name in ("dog.jpg", "my_folder/cat.png"):
         Image.new("RGB", (60, 40), "red").save(lab / name)
