@@ -66,7 +66,8 @@ def fill(name, key, value, count, compute, fix, agrees=lambda number, last: True
     with open(path, "rb") as file:
         done, last = count_rows(file, key, row, count)
     if done and not agrees(done - 1, last):
-        path.unlink()  # not overwritten: old and new rows must not mix if this run breaks off
+        # Not overwritten: if this run breaks off, old and new rows must not mix.
+        path.unlink(missing_ok=True)
         path.touch()
         done = 0
     with open(path, "r+b") as file:
