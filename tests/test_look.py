@@ -47,7 +47,7 @@ def test_each_image_has_its_figure(network, capsys):
     for i, image in enumerate(images):
         image[i % 8, i // 8] = 3000
         image[7, 7] = 1000  # half as bright
-    run(network, images, files=[f"{i % 2}/photo.{i}" + "é" * 99 + ".jpg" for i in range(40)])
+    run(network, images, files=[f"{i % 2}/photo.{i}" + "é" * 120 + ".jpg" for i in range(40)])
     (folder,) = (paths.DATA / "runs").iterdir()
     assert capsys.readouterr().err == f"Visualizations: data/runs/{folder.name}\n"
     assert len(list(folder.iterdir())) == 41  # and filters.png
