@@ -230,11 +230,11 @@ def hand_out(names, folder):
                 raise LabError(f"{source}: a marker of an exercise is missing; put it back")
             content = PLACE.sub(blank, text).encode("latin-1")
         elif name.name == "README.md":
-            content = re.sub(rb"(?ms)^## For teachers$.*?(?=^## |\Z)|\s+To contribute:\s+\S+", b"",
-                             content)
+            teachers = rb"(?ms)^## For teachers\r?$.*?(?=^## |\Z)|\s+To contribute:\s+\S+"
+            content = re.sub(teachers, b"", content)
         contents[name] = content
     listed = " ".join(name for name in EXERCISES if name in blanks)
-    readme = re.sub(rb"(?m)^\*\*Student copy\.\*\* .*\n\n", b"", contents[Path("README.md")])
+    readme = re.sub(rb"(?m)^\*\*Student copy\.\*\* .*\n\r?\n", b"", contents[Path("README.md")])
     line = f"\n**Student copy.** In this copy, you complete these exercises: {listed}.\n"
     contents[Path("README.md")] = re.sub(rb"\n", b"\n" + line.encode(), readme, count=1)
     for name, content in contents.items():

@@ -16,6 +16,7 @@ from data.lab.command import LabError, about
 
 @pytest.mark.parametrize("raised, status, printed", [
     (LabError("a: wrong; fix\nit"), 2, "x.py: a: wrong; fix it\n"),
+    (LabError("use 'a  b'"), 2, "x.py: use 'a  b'\n"),
     (LabError("a\x1b[2J\rb: wrong"), 2, "x.py: a\\x1b[2J b: wrong\n"),
     (LabError("x" * 5_000_000 + "; the fix"), 2, "x; the fix\n"),
     (OSError(28, "No space left on device", "file"), 2, "No space left on device: 'file'\n"),

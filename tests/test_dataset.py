@@ -292,8 +292,9 @@ def test_duplicates_are_counted(load, few, capsys):
     data = load(few)
     sides = len({i in data.training for i in (0, 3, 6)})
     assert ("t.p: 5 images are duplicates or near-duplicates; "
-            f"{3 * (sides > 1)} of them occur in both training and validation, so the accuracy is "
-            "optimistic; 3 have two different labels\n") in capsys.readouterr().err
+            f"{3 * (sides > 1)} of them occur in both training and validation"
+            f"{', so the accuracy is optimistic' * (sides > 1)}; "
+            "3 have two different labels\n") in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("change", [
@@ -358,6 +359,13 @@ def test_one_level_off_the_folder_that_was_meant_is_named(load, tmp_path, made, 
     with pytest.raises(LabError) as error:
         load(tmp_path / given)
     assert str(error.value).endswith(meant.format(tmp_path))
+
+
+def test_a_folder_whose_images_are_all_damaged_is_an_error(load, folder):
+    for file in folder.rglob("*.png"):
+        file.write_bytes(b"<html>")
+    with pytest.raises(LabError, match="none of its images can be read"):
+        load(folder)
 
 
 def test_a_folder_of_folders_beside_classes_is_ignored(load, folder, capsys):

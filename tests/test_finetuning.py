@@ -131,6 +131,16 @@ def scores(*accuracies):
         for accuracy in accuracies])
 
 
+def test_changed_code_does_not_resume(narrow, tmp_path, capsys):
+    """As when an exercise was wrong in the first run."""
+    source = tmp_path / "train_feature_extraction.py"
+    narrow.patch.setattr(finetuning, "SOURCES", [source])
+    for code in b"loss", b"-loss":
+        source.write_bytes(code)
+        finetune(narrow)
+    assert "resumed" not in capsys.readouterr().out
+
+
 def test_the_best_epoch_is_kept(narrow, capsys):
     narrow.args.finetune = 1
     one = finetune(narrow, evaluate=scores(0.7))
@@ -155,6 +165,7 @@ def test_interrupted_finetuning_resumes(narrow, capsys, tmp_path):
     narrow.patch.setattr(paths, "DATA", tmp_path / "my [b] lab" / "data")
     narrow.patch.setattr(paths, "LAB", paths.DATA.parent)
     changed = finetune(narrow, evaluate=scores(0.1, 0.2))
+    shutil.rmtree(paths.DATA / "cache")
     for name in "DROPOUT", "SHIFT", "ZOOM", "BRIGHTNESS":
         narrow.patch.setattr(finetuning, name, 0)
     expected = finetune(narrow, evaluate=scores(0.1, 0.2))

@@ -132,7 +132,7 @@ def run_script(main):
     """Call `main`; bad input ends in one line on stderr and exit status 2, no traceback."""
 
     def end(message, status):
-        message = printable(" ".join(message.split()))
+        message = printable(" ".join(message.splitlines()))
         if len(message) > 400:  # the path stands at its beginning, the fix at its end
             message = f"{message[:250]} ... {message[-145:]}"
         say(f"{Path(sys.argv[0]).name}: {message}")

@@ -131,8 +131,9 @@ def report_copies(data):
         pairs = np.unique(np.stack([same, data.labels]), axis=1)[0]
         classes = np.flatnonzero(np.bincount(pairs) > 1)
         say(f"{data.path}: {copies.sum():,} images are duplicates or near-duplicates; "
-            f"{np.isin(same, both).sum():,} of them occur in both training and validation, so the "
-            f"accuracy is optimistic; {np.isin(same, classes).sum():,} have two different labels")
+            f"{np.isin(same, both).sum():,} of them occur in both training and validation"
+            f"{', so the accuracy is optimistic' if len(both) else ''}; "
+            f"{np.isin(same, classes).sum():,} have two different labels")
 
 
 def print_split(data, at_random):

@@ -19,6 +19,8 @@ from data.lab.tf1 import tf
 from data.lab.weights import BACKBONE, save_weights
 
 DROPOUT, DECAY = 0.5, 5e-4  # AlexNet's own
+SOURCES = [paths.LAB / name for name in (  # the code that the result depends on
+    "alexnet.py", "train_feature_extraction.py", "data/lab/images.py", "data/lab/finetuning.py")]
 BATCH = 16  # images in a step; larger batches mean fewer steps in an epoch, which learns less
 # A step changes the weights of a layer by about --learning-rate times this multiple of their
 # root mean square, as in Adafactor (Shazeer and Stern, 2018). One rate for all layers, 0.001
@@ -102,14 +104,15 @@ def restore(path, sess, variables):
 def make_folder(args, data, weights):
     """Make the folder of the checkpoints; its name is a hash of all that the result depends on.
 
-    The head is left out: it follows from the rest, though not to the last bit. Raises LabError
-    if the disk is too full.
+    So a script that was changed does not resume from what it trained before. The head is left
+    out: it follows from the rest, though not to the last bit. Raises LabError if the disk is
+    too full.
     """
-    settings = (args.epochs, args.batch_size, args.seed, args.learning_rate, RATE, DROPOUT, DECAY,
-                BATCH, SHIFT, ZOOM, BRIGHTNESS, len(data.names), *data.images.shape,
-                len(data.training))
-    key = cache.make_key(settings, data.images, data.labels, data.training, data.validation,
-                         *(array for name in BACKBONE for array in weights[name]))
+    settings = (args.epochs, args.batch_size, args.seed, args.learning_rate, len(data.names),
+                *data.images.shape, len(data.training))
+    code = [np.frombuffer(source.read_bytes(), np.uint8) for source in SOURCES]
+    key = cache.make_key(settings, *code, data.images, data.labels, data.training,
+                         data.validation, *(a for name in BACKBONE for a in weights[name]))
     folder = paths.make_folder(paths.DATA / "cache" / f"finetuning-{key}")
     # At worst two states, each with the weights and Adam's two moments, and two networks.
     size = sum(array.nbytes for layer in weights.values() for array in layer)

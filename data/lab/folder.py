@@ -61,7 +61,7 @@ def find_names(folders):
     The names are those of the folders, but GTSRB's if the folders are exactly 0 to 42, or if all
     have five-digit names from 00000 to 00042.
     """
-    names = [unicodedata.normalize("NFC", printable(folder.name)) for folder in folders]
+    names = [unicodedata.normalize("NFC", printable(folder.name))[:200] for folder in folders]
     numbers = [int(name) for name in names if name.isdecimal()]
     in_order = numbers == list(range(len(names)))
     gtsrb = all(re.fullmatch("000[0-4][0-9]", name) for name in names) and max(numbers) < 43
@@ -195,5 +195,7 @@ def read_folder(path, size, limit=None):
             say(f"ignored: {printable(error)}")
     if len(good) < len(files):
         say(f"{path}: ignored {len(files) - len(good):,} of {len(files):,} images")
+    if not len(good):
+        raise LabError(f"{path}: none of its images can be read, as reported above; replace them")
     return SimpleNamespace(images=images, labels=labels[good], names=names, numbered=numbered,
                            tracks=tracks[good], tracked=tracked, why=why)

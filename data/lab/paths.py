@@ -83,7 +83,7 @@ def atomic_write(path):
     """
     path = Path(os.path.realpath(path))  # a link stays one
     if path.exists() and not path.is_file():
-        raise LabError(f"{path}: exists but is not a regular file; choose another path")
+        raise LabError(f"{path}: exists but is not a regular file; delete or rename it")
     make_folder(path.parent)
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
         with contextlib.suppress(OSError):

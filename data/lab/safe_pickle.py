@@ -229,6 +229,7 @@ def read_names(stored, count):
         return None
     if len(names) != count or not all(isinstance(name, (str, bytes)) for name in names):
         raise LabError(f"names: {len(names)} entries for {count} classes")
+    names = [printable(text(name[:201])) for name in names]
     if any(len(name) > 200 for name in names):
         raise LabError("names: one of them has more than 200 characters")
-    return [printable(text(name)) for name in names]
+    return names

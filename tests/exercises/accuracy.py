@@ -131,12 +131,13 @@ def check_epochs(answer, graph, sess, evaluate):
     """After each epoch, `result` must be what evaluate() returns for the validation images."""
     rng = np.random.default_rng(7)
     training, validation = np.split(rng.permutation(1500), [1000])
-    feed = make_feed(graph, *make_answers(rng.random(1500) < 0.5)[:2])
-    data = SimpleNamespace(training=training, validation=validation, test=None)
+    scores, labels, _ = make_answers(rng.random(1500) < 0.5)
+    feed = make_feed(graph, scores, labels)
+    data = SimpleNamespace(training=training, validation=validation, test=None, labels=labels)
     args = parse_settings("", answer.scope["SETTINGS"])
     names = {"args": args, "data": data, "sess": sess, "graph": graph, "feed": feed,
              "evaluate": evaluate, "rng": rng, "best": None, "start": 0.0, "training_loss": 1.0,
-             "training_accuracy": 1.0}
+             "training_accuracy": 1.0, "loss": 1.0, "accuracy": 1.0, "batch": training[:9]}
 
     def same(result, indices):  # in any order
         probs = evaluate(sess, graph, feed, indices, SIZE).probs

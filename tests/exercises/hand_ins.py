@@ -32,7 +32,9 @@ def list_zip(path):
     """Yield (path, function that opens it) of the files in a .zip file; nothing is unpacked."""
     with open_file(path) as file, zipfile.ZipFile(file) as archive:
         for member in archive.infolist():
-            yield path / member.filename.lstrip("/"), lambda m=member: archive.open(m)
+            name = member.filename.replace("\\", "/").lstrip("/")  # Windows may write backslashes
+            if not re.search(r"(^|/)\.\w", name):  # such as .venv/, with thousands of files
+                yield path / name, lambda m=member: archive.open(m)
 
 
 def list_files(source):
@@ -46,7 +48,8 @@ def list_files(source):
     for base, folders, names in os.walk(source):
         deep = len(Path(base).relative_to(source).parts) >= DEPTH
         folders[:] = [] if deep else sorted(name for name in folders if name[0] != ".")
-        for path in (Path(base, name) for name in sorted(names)):
+        for path in sorted((Path(base, name) for name in names),
+                           key=lambda path: (path.suffix.lower() == ".zip", path)):
             if path.suffix.lower() == ".zip":
                 yield from list_zip(path)
             else:
@@ -73,7 +76,8 @@ def collect(source, folder):
             except Exception as error:  # an archive may be damaged in any way
                 wrong = str(error) or type(error).__name__
             rank = path.name != script, len(path.parts)
-            found[script].append((rank, str(path.relative_to(source)), content, wrong))
+            shown = path.name if path == Path(source) else str(path.relative_to(source))
+            found[script].append((rank, shown, content, wrong))
     except Exception as error:
         problem = f": {error}"
     folder.mkdir()
