@@ -212,6 +212,8 @@ def main():
     mirror, bad, found = args.mirror, set(), {}
     if mirror is not None and not re.fullmatch(r"(?a)https?://[\w.:/~%@+=,-]+", mirror):
         raise LabError(f"--mirror {mirror}: not a valid URL; use http:// or https://")
+    if not args.check:
+        paths.make_folder(paths.DATA)
     for group in args.only or (["weights", "pictures"] if args.small else groups):
         for name, sources in FILES["small" if args.small and group == "weights" else group].items():
             if mirror:

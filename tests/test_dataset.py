@@ -368,6 +368,11 @@ def test_a_folder_whose_images_are_all_damaged_is_an_error(load, folder):
         load(folder)
 
 
+def test_the_example_does_not_overwrite_images(run_main, folder):
+    with pytest.raises(LabError, match="is not empty; give a new or empty folder"):
+        run_main(draw, folder)
+
+
 def test_a_folder_of_folders_beside_classes_is_ignored(load, folder, capsys):
     make_folders(folder, ["extra/crops"], "12")
     assert len(load(folder).labels) == 12

@@ -53,6 +53,10 @@ def test_the_interval_by_tracks_holds_the_truth_as_often_as_it_says():
 def test_the_interval_is_the_same_each_time_and_none_is_of_width_0():
     right, tracks = np.arange(90) % 4 > 0, np.arange(90) // 30
     assert report.interval(right, tracks, True) == report.interval(right, tracks, True)
+    for right, tracks in ((np.arange(90) % 30 > 0, tracks), (np.arange(90) % 2, np.zeros(90))):
+        low, high, how = report.interval(right, tracks, True)
+        assert high - low > 0.4 and how == "Wilson by track"  # of 3 tracks alike, of a single one
+    tracks = np.arange(90) // 30
     for answer in (0, 1):
         low, high, how = report.interval(np.full(90, bool(answer)), tracks, True)
         wilson = binomtest(3 * answer, 3).proportion_ci(0.95, method="wilson")

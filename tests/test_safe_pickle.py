@@ -198,8 +198,9 @@ def test_every_truncation_is_noticed_and_bytes_after_the_end(tmp_path, what):
 @pytest.mark.parametrize("what", ["head", "train"])
 @pytest.mark.parametrize("names, message", [
     (["a", "b"], "names: 2 entries for 3 classes"),
-    (["a", "b", None], "names: 3 entries for 3 classes"),
-    ("a" * 10**6, "names: 1000000 entries"),
+    (["a", "b", None], "names: not a list of texts"),
+    ({"b": 1, "a": 0, "c": 2}, "names: not a list of texts"),
+    ("a" * 10**6, "names: not a list of texts"),
     (["a", "b", "c" * 201], "names: one of them has more than 200 characters"),
     (["a" * 10**5] * 3, "has an unusual structure"),
     (np.array(["a", "bc", "d"]), "holds an array of dtype U2, not of numbers"),

@@ -20,11 +20,11 @@ def interval(right, tracks, tracked):
     tend to be all correct or all incorrect, so whole tracks are resampled (the bootstrap: Efron,
     1979), always with the same random numbers. Unless tracks are known (`tracked`), it is
     Wilson's interval (1927), which treats images as independent and is too narrow if they are
-    not. If all or no predictions are correct, it is Wilson's, too; a track counts as one image.
+    not. If all tracks have the same accuracy, it is Wilson's, too; a track counts as one image.
     """
     track = np.unique(tracks, return_inverse=True)[1]
     images, hits = np.bincount(track), np.bincount(track, right)
-    if not tracked or right.all() or not right.any():
+    if not tracked or len(np.unique(hits / images)) == 1:
         share = binomtest(round(right.mean() * len(images)), len(images)).proportion_ci(
             0.95, method="wilson")
         return share.low, share.high, "Wilson by track" if tracked else "Wilson"

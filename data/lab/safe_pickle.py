@@ -43,7 +43,7 @@ CODES = {opcode.code.encode("latin1"): opcode for opcode in pickletools.opcodes}
 def refuse(wanted):
     """Raise the LabError for a pickle that refers to what could run code."""
     raise LabError(f"rejected: it refers to '{printable(wanted[:60])[:60]}', which arrays do not "
-                   "need and which could run code: delete the file")
+                   "need and which could run code; store only arrays, lists, numbers and texts")
 
 
 def text(value):
@@ -227,7 +227,10 @@ def read_names(stored, count):
         names = names.value
     if names is None:
         return None
-    if len(names) != count or not all(isinstance(name, (str, bytes)) for name in names):
+    if not isinstance(names, (list, tuple)) or not all(
+            isinstance(name, (str, bytes)) for name in names):
+        raise LabError("names: not a list of texts")
+    if len(names) != count:
         raise LabError(f"names: {len(names)} entries for {count} classes")
     names = [printable(text(name[:201])) for name in names]
     if any(len(name) > 200 for name in names):

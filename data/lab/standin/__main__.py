@@ -35,6 +35,8 @@ def main():
     if not args.folders:
         raise LabError("name a folder to write, such as my_images; see --help")
     for folder in args.folders:
+        if Path(folder).is_dir() and any(Path(folder).iterdir()):
+            raise LabError(f"{folder}: is not empty; give a new or empty folder")
         for i in range(args.classes):  # spread over the 43, from Stop on
             write_class(folder, (14 + i * len(SIGNS) // args.classes) % len(SIGNS))
 
