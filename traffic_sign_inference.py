@@ -16,8 +16,8 @@ import caffe_classes
 from alexnet import AlexNet
 from data.lab import gtsrb
 from data.lab.batches import batches
-from data.lab.command import about, parse_settings, path, printable, run_script
-from data.lab.export import export, new_folder
+from data.lab.command import about, new_folder, parse_settings, path, printable, run_script
+from data.lab.export import export
 from data.lab.images import colour_mode, list_images, to_rgb
 from data.lab.look import look
 from data.lab.standin import find  # the real file, or a synthetic one in its place

@@ -369,7 +369,7 @@ def test_a_folder_whose_images_are_all_damaged_is_an_error(load, folder):
 
 
 def test_the_example_does_not_overwrite_images(run_main, folder):
-    with pytest.raises(LabError, match="is not empty; give a new or empty folder"):
+    with pytest.raises(LabError, match="my already exists; give a new or empty folder"):
         run_main(draw, folder)
 
 

@@ -71,6 +71,14 @@ def path(text):
     return text
 
 
+def new_folder(text):
+    """An argument type: a path where nothing exists yet, or only an empty folder."""
+    folder = Path(path(text))
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise argparse.ArgumentTypeError(f"{text} already exists; give a new or empty folder")
+    return folder
+
+
 def at_least(low, high=2**31 - 1):
     """An argument type: integers from `low` to `high`."""
 

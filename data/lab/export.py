@@ -1,21 +1,12 @@
 """Export the network as a SavedModel, which runs wherever TensorFlow runs, without the lab."""
-import argparse
 import os
 import re
 import tempfile
 from pathlib import Path
 
 from alexnet import AlexNet
-from data.lab.command import LabError, path, say
+from data.lab.command import LabError, say
 from data.lab.tf1 import tf
-
-
-def new_folder(text):
-    """An argument type: a path where nothing exists yet, or only an empty folder."""
-    folder = Path(path(text))
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise argparse.ArgumentTypeError(f"{text} already exists; give a new or empty folder")
-    return folder
 
 
 def blank(next_creator, **settings):

@@ -36,10 +36,14 @@ def subfolders(folder):
         int(f.name) if f.name.isdecimal() else float("inf"), f.name))
 
 
-def check_level(path):
-    """Raise LabError unless `path` contains class folders; suggest a nearby folder that does."""
-    classes = [f for f in subfolders(path) if images_in(f)]
-    inner = [f for f in subfolders(path) if f not in classes and any(map(images_in, subfolders(f)))]
+def find_classes(path):
+    """Return {class folder: its images} of the folder `path`, in the order of the labels.
+
+    Raises LabError unless `path` contains class folders; suggests a nearby folder that does.
+    """
+    images = {folder: images_in(folder) for folder in subfolders(path)}
+    classes = {folder: found for folder, found in images.items() if found}
+    inner = [f for f in images if f not in classes and any(map(images_in, subfolders(f)))]
     train = [f for f in inner if f.name.lower().startswith("train")]
     if train or inner and len(inner) >= len(classes):
         others = [f for f in inner if f.name.lower().startswith(("val", "test"))]
@@ -53,6 +57,7 @@ def check_level(path):
         elif deeper := images_in(path, everywhere=True):
             meant = f"perhaps give {deeper[0].parent.parent}"
         raise LabError(f"{path}: found no class folders with images; {meant}")
+    return classes
 
 
 def find_names(folders):
@@ -175,8 +180,7 @@ def read_folder(path, size, limit=None):
     The classes are named after the folders. Reports what is not an image or cannot be read.
     """
     path = Path(path)
-    check_level(path)
-    classes = {folder: images for folder in subfolders(path) if (images := images_in(folder))}
+    classes = find_classes(path)
     report_left_out(path, classes)
     names, numbered = find_names(classes)
     files, labels = map(np.array, zip(*(
